@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: GPL-2.0
+# The front door. Each target is one line of `make help`.
+
+# TOPOLOGY=name   which machine to boot (lab/topologies)
+# KCONFIG=name    which kernel: normal, debug, stock
+# KERNEL_SRC=path a kernel tree or tarball in place of the Debian package
+# FORCE=1         let make tree or make refresh overwrite
+export TOPOLOGY KCONFIG KERNEL_SRC FORCE
+
+ifeq ($(KERNEL_SRC),)
+unexport KERNEL_SRC
+else
+override KERNEL_SRC := $(abspath $(KERNEL_SRC))
+endif
+
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory --no-builtin-rules
+.NOTPARALLEL:
+
+help: ## This list
+	@awk -F ':.*## ' -v bench="$(wildcard lab/bench.sh)" \
+		'/^[a-z]+:.*## / && ($$1 != "bench" || bench != "") { printf "%-10s %s\n", $$1, $$2 }' Makefile
+	@echo
+	@echo "Variables: TOPOLOGY=name KCONFIG=normal|debug|stock KERNEL_SRC=path FORCE=1"
+	@echo "Exit codes ('error NN: ...'): lib/common.sh"
+
+demo: deps ## Boot the kernel and run the main job, off against on
+	@lab/demo.sh
+
+test: deps-check ## Run everything; ends with N passed, N failed, N skipped
+	@lab/test.sh
+
+ifneq ($(wildcard lab/bench.sh),)
+bench: deps ## Measure
+	@lab/bench.sh
+endif
+
+shell: deps ## An interactive shell in the guest
+	@lab/shell.sh
+
+kernel: deps ## Build the kernel in build/kernel (KCONFIG=debug, stock: others)
+	@kernel/build.sh
+
+tree: deps ## Lay base, kernel/files and kernel/patches in build/linux
+	@kernel/tree.sh
+
+refresh: deps ## Write build/linux back to kernel/files and kernel/patches
+	@kernel/refresh.sh
+
+series: deps ## Write a mailable patch series to build/series
+	@kernel/series.sh
+
+check: deps-check ## Check scripts, patches and files; each prefix of the series builds
+	@kernel/check.sh
+
+deb: deps-deb ## Build Debian packages of the kernel in build/
+	@kernel/build.sh deb
+
+clean: ## Remove what was built, but keep build/linux
+	rm -rf build/kernel build/kernel-debug build/stock build/check build/series build/log
+
+distclean: ## Remove build/ with build/linux; refuses while it has unsaved work
+	@kernel/distclean.sh
+
+deps:
+	@kernel/deps.sh run
+
+deps-check:
+	@kernel/deps.sh run check
+
+deps-deb:
+	@kernel/deps.sh run deb
+
+.PHONY: help demo test bench shell kernel tree refresh series check deb clean \
+	distclean deps deps-check deps-deb

@@ -1,0 +1,88 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# Build the lab's kernel.
+# Usage: build.sh [deb]
+#
+#   KCONFIG=normal (default)  build/kernel        our tree
+#   KCONFIG=debug             build/kernel-debug  our tree, debug.config added
+#   KCONFIG=stock             build/stock         the base, without our options
+#
+# The image is arch/x86/boot/bzImage below that directory.
+set -eu
+. "$(dirname "$0")/../lib/common.sh"
+. "$PF_ROOT/kernel/lib.sh"
+
+configs=$PF_ROOT/kernel/configs
+flavour=${KCONFIG:-normal}
+goal=${1:-bzImage}
+case $goal in
+bzImage) ;;
+deb) goal=bindeb-pkg ;;
+*) die "$E_USAGE" "usage: build.sh [deb]" ;;
+esac
+src=$TREE
+case $flavour in
+normal)
+	out=$PF_BUILD/kernel
+	set -- base peerfault
+	;;
+debug)
+	out=$PF_BUILD/kernel-debug
+	set -- base peerfault debug
+	;;
+stock)
+	out=$PF_BUILD/stock
+	src=$PF_BUILD/linux-stock
+	set -- base
+	;;
+*)
+	die "$E_USAGE" "KCONFIG=$flavour: normal, debug or stock"
+	;;
+esac
+
+"$PF_ROOT/kernel/tree.sh"
+kernel_env "$PF_ROOT"
+
+if [ "$flavour" = stock ]; then
+	if [ ! -e "$src/.git" ]; then
+		need_space "$PF_BUILD" 2000 "the stock tree"
+		tgit worktree prune
+		run "$E_FAIL" checkout-stock git -C "$TREE" worktree add -q --detach "$src" base
+	elif [ "$(git -C "$src" rev-parse HEAD)" != "$(tgit rev-parse base)" ]; then
+		git -C "$src" checkout -q --detach base
+	fi
+fi
+
+# Nothing to do when the tree has no edits and all else is what it was.
+now=$({
+	git -C "$src" rev-parse 'HEAD^{tree}'
+	echo "$goal $*"
+	for name; do cat "$configs/$name.config"; done
+	cat "$PF_ROOT/kernel/build.sh" "$PF_ROOT/kernel/lib.sh"
+	gcc --version
+} | sha256sum)
+stamp=$out/.peerfault-$goal
+image=$out/arch/x86/boot/bzImage
+if [ "$(cat "$stamp" 2>/dev/null)" = "$now" ] && [ -f "$image" ] &&
+   [ -z "$(git -C "$src" status --porcelain)" ]; then
+	exit 0
+fi
+rm -f "$stamp"
+
+need_space "$PF_BUILD" 2000 "building the kernel"
+fragments=
+for name; do
+	fragments="$fragments $configs/$name.config"
+done
+# shellcheck disable=SC2086 # a list of paths
+run "$E_BUILD" "config-$flavour" configure "$src" "$out" $fragments
+# shellcheck disable=SC2086
+verify_config "$out/.config" $fragments
+
+run "$E_BUILD" "kernel-$flavour" kmake "$src" "$out" "$goal"
+if [ "$goal" = bindeb-pkg ]; then
+	ls -1 "$PF_BUILD"/*.deb
+else
+	[ -f "$image" ] || die "$E_BUILD" "make made no $image"
+fi
+echo "$now" >"$stamp"

@@ -1,0 +1,204 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# Check the scripts, the patches and the overlay. KTAP on stdout; what was
+# found, as diagnostics, in front of its `not ok`.
+#
+# All of it works on build/check/clone, a copy of kernel/ with a tree of its
+# own: the developer's build/linux is neither needed nor touched.
+#   FAST=1   leave out the builds (reported as skipped)
+set -eu
+# shellcheck source=SCRIPTDIR/../lib/common.sh
+. "$(dirname "$0")/../lib/common.sh"
+# shellcheck source=SCRIPTDIR/lib.sh
+. "$PF_ROOT/kernel/lib.sh"
+
+unset FORCE KCONFIG
+clone=$PF_BUILD/check/clone
+found=$PF_BUILD/check/found
+files=$clone/kernel/files
+patches=$clone/kernel/patches
+n=0 failed=0
+
+# check NAME COMMAND...: one KTAP line; COMMAND's output is what it found
+check() {
+	local name=$1 line
+	shift
+	n=$((n + 1))
+	if "$@" >"$found" 2>&1; then
+		line="ok $n $name"
+	else
+		failed=$((failed + 1))
+		sed 's/^/# /' "$found"
+		line="not ok $n $name"
+	fi
+	echo "$line"
+}
+
+skip() {
+	n=$((n + 1))
+	echo "ok $n $1 # SKIP $2"
+}
+
+shell_files() {
+	(cd "$PF_ROOT" &&
+	 find . -path ./build -prune -o -path ./.git -prune -o -type f -print |
+	 while read -r file; do
+		if head -n 1 "$file" | grep -qE '^(#!.*[/ ](ba)?sh( |$)|# shellcheck shell)' ||
+		   [[ $file == *.sh ]]; then
+			echo "$file"
+		fi
+	 done | sort)
+}
+
+c_shellcheck() {
+	local list
+	mapfile -t list < <(shell_files)
+	[ "${#list[@]}" -gt 5 ] || { echo "only ${#list[@]} shell files found"; return 1; }
+	(cd "$PF_ROOT" && shellcheck "${list[@]}")
+}
+
+c_codespell() {
+	local dirs=() dir
+	for dir in README.md docs kernel lab lib tools; do
+		[ -e "$PF_ROOT/$dir" ] && dirs+=("$PF_ROOT/$dir")
+	done
+	codespell -q 2 -I "$PF_ROOT/kernel/codespell.ignore" "${dirs[@]}"
+}
+
+c_tree() {
+	(cd "$clone" && FORCE=1 kernel/tree.sh)
+}
+
+c_refresh() {
+	rm -rf "$PF_BUILD/check/before"
+	cp -R "$clone/kernel" "$PF_BUILD/check/before"
+	"$clone/kernel/refresh.sh" || return
+	diff -r "$PF_BUILD/check/before" "$clone/kernel"
+}
+
+c_names() {
+	local i=0 file
+	for file in "$patches"/*; do
+		[ -e "$file" ] || continue
+		i=$((i + 1))
+		[[ ${file##*/} == "$(printf '%04d' "$i")"-*.patch ]] || {
+			echo "${file##*/} is not number $i"
+			return 1
+		}
+	done
+}
+
+# ignored_types: the types in kernel/checkpatch.ignore (lines `TYPE: reason`)
+ignored_types() {
+	sed -n 's/^\([A-Z_]*\): ..*/\1/p' "$PF_ROOT/kernel/checkpatch.ignore" |
+		paste -s -d ,
+}
+
+# c_checkpatch OPTION... FILE
+c_checkpatch() {
+	local ignore args=()
+	ignore=$(ignored_types)
+	[ -z "$ignore" ] || args+=(--ignore "$ignore")
+	(cd "$TREE" && scripts/checkpatch.pl --strict --show-types --no-summary \
+		"${args[@]}" "$@")
+}
+
+# c_kernel_doc FILE: no warning that the base does not have as well
+c_kernel_doc() {
+	local old=$PF_BUILD/check/old/$1
+	mkdir -p "$(dirname "$old")"
+	: >"$old.doc"
+	if tgit cat-file -e "base:$1" 2>/dev/null; then
+		tgit show "base:$1" >"$old"
+		(cd "$PF_BUILD/check/old" && "$TREE/scripts/kernel-doc" -none "$1") 2>&1 |
+			sed 's/:[0-9]*//' | sort >"$old.doc"
+	fi
+	(cd "$TREE" && scripts/kernel-doc -none "$1") 2>&1 | sed 's/:[0-9]*//' |
+		sort | comm -13 "$old.doc" - >"$found.doc"
+	cat "$found.doc"
+	[ ! -s "$found.doc" ]
+}
+
+# c_prefix COMMIT: the directories that the series touches build without a
+# warning as of this commit
+c_prefix() {
+	local targets=() dir log=$PF_LOG/check-prefix.log
+	tgit checkout -q --detach "$1" || return
+	for dir in $build_dirs; do
+		[ -f "$TREE/$dir/Makefile" ] || [ -f "$TREE/$dir/Kbuild" ] || continue
+		targets+=("$dir/")
+	done
+	{
+		configure "$TREE" "$build_out" "${build_configs[@]}" &&
+			kmake "$TREE" "$build_out" prepare "${targets[@]}"
+	} >"$log" 2>&1 || { log_tail "$log"; return 1; }
+	if grep -E '(^|[ :])warning: ' "$log"; then
+		return 1
+	fi
+}
+
+# c_compiled: at the end of the series no touched .c file was left out by the
+# configuration: what is not compiled is not checked
+c_compiled() {
+	local file missing=0
+	for file in $touched_c; do
+		[ -f "$build_out/${file%.c}.o" ] || {
+			echo "$file was not compiled: add its option to kernel/configs/check.config"
+			missing=1
+		}
+	done
+	return $missing
+}
+
+mkdir -p "$clone" "$PF_LOG"
+rsync -a --delete "$PF_ROOT/kernel" "$PF_ROOT/lib" "$clone/"
+echo "KTAP version 1"
+
+check shellcheck c_shellcheck
+check codespell c_codespell
+check patch_names c_names
+# Refuses fuzz, and paths in files/ that the base has too.
+check tree_applies c_tree
+if [ "$failed" -ne 0 ] && [ ! -f "$clone/build/linux/.git/peerfault-stamp" ]; then
+	echo "1..$n"
+	die "$E_FAIL" "the tree could not be laid: nothing more can be checked"
+fi
+check refresh_is_noop c_refresh
+
+TREE=$clone/build/linux
+build_out=$clone/build/kernel
+for patch in "$patches"/*.patch; do
+	[ -e "$patch" ] || continue
+	check "checkpatch ${patch##*/}" c_checkpatch "$patch"
+done
+while read -r file; do
+	check "checkpatch $file" c_checkpatch -f "$file"
+done < <(cd "$files" && find . -type f -printf '%P\n' | sort)
+tgit diff --name-only --diff-filter=d base HEAD >"$PF_BUILD/check/touched"
+while read -r file; do
+	[[ $file == *.[ch] ]] || continue
+	check "kernel-doc $file" c_kernel_doc "$file"
+done <"$PF_BUILD/check/touched"
+
+# User space and documentation are not the kernel build's.
+touched_c=$(grep -E '\.c$' "$PF_BUILD/check/touched" |
+	    grep -vE '^(tools|Documentation|samples|scripts)/' || :)
+build_dirs=$(echo "$touched_c" | xargs -r -n 1 dirname | sort -u)
+build_configs=("$PF_ROOT/kernel/configs/base.config"
+	       "$PF_ROOT/kernel/configs/peerfault.config"
+	       "$PF_ROOT/kernel/configs/check.config")
+commits=$(tgit rev-list --reverse base..HEAD)
+if [ -n "${FAST:-}" ]; then
+	skip "series builds" "FAST=1"
+else
+	kernel_env "$clone"
+	for commit in $commits; do
+		check "builds: $(tgit log -1 --format=%s "$commit" | tr '#' ' ')" \
+			c_prefix "$commit"
+	done
+	tgit checkout -q peerfault
+	check "all compiled" c_compiled
+fi
+
+echo "1..$n"
+[ "$failed" -eq 0 ] || exit "$E_FAIL"
