@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * ivgpu: shared virtual memory on QEMU's ivshmem-plain device.
+ */
+
+#include <linux/dma-mapping.h>
+#include <linux/module.h>
+#include <linux/pci.h>
+
+#include <drm/drm_drv.h>
+#include <drm/drm_file.h>
+#include <drm/drm_ioctl.h>
+#include <drm/drm_managed.h>
+
+#include "ivgpu.h"
+
+/**
+ * DOC: Overview
+ *
+ * A graphics driver that offers shared virtual memory works on the ordinary
+ * memory of a process, at the addresses that the process uses, and moves it to
+ * the device's own memory (VRAM) and back. ivgpu does this and nothing else,
+ * on a device that anyone has: QEMU's ivshmem-plain, whose BAR 2 plays the
+ * VRAM. It is meant to be read by whoever writes such a driver. In the order in
+ * which the frameworks come in:
+ *
+ * 1. ivgpu_vram_init() creates one device-private page for each page of VRAM
+ *    with devm_memremap_pages(), and makes them known to drm_pagemap, which
+ *    provides the &dev_pagemap_ops. All arithmetic that leads from such a page
+ *    to the VRAM behind it is in three functions at the top of ivgpu_vram.c.
+ *
+ * 2. Opening the render node makes a &struct drm_gpusvm, a mirror of the
+ *    opener's address space (ivgpu_svm_open()).
+ *
+ * 3. When the engine touches an address, ivgpu_svm_view() finds or makes a
+ *    &struct drm_gpusvm_range around it, migrates that to VRAM through
+ *    &drm_pagemap_ops.populate_mm, and maps its pages with
+ *    drm_gpusvm_get_pages(). With the notifier lock held and the range found
+ *    still valid, a driver would now write the page tables of its device. ivgpu
+ *    has no such device, and does the work at this point (ivgpu_job_step()).
+ *
+ * 4. &drm_gpusvm_ops.invalidate (ivgpu_invalidate()) is told when the CPU's
+ *    mapping changes. It unmaps, and it never frees memory.
+ *
+ * 5. VRAM is given back when the last of its pages is freed, in
+ *    &drm_pagemap_devmem_ops.devmem_release, and nowhere else. By then all
+ *    notifiers have run, so that neither a CPU nor any device reaches it.
+ *
+ * 6. When VRAM is full, the least recently placed allocation goes back to RAM
+ *    with drm_pagemap_evict_to_ram(). This needs no lock that a fault holds.
+ *
+ * 7. Unbind is the same as eviction, of everything, after drm_dev_unplug() has
+ *    made sure that nothing new is placed (ivgpu_pci_remove()).
+ */
+
+/**
+ * DOC: Peer-to-peer access
+ *
+ * A device-private page cannot be reached by the CPU, nor by other devices. If
+ * VRAM is behind a PCI BAR, its driver can do two things to let other devices
+ * reach it in place:
+ *
+ * - set &dev_pagemap.p2p_provider to the pci/p2pdma provider of the BAR;
+ * - implement &drm_pagemap_ops.dma_alias (ivgpu_dma_alias()), which says where
+ *   in the BAR a folio is, or refuses.
+ *
+ * That is all. Whether the importer asked, whether the fabric between the two
+ * devices can carry it, and what to do if not, is decided by the core. What the
+ * driver has to guarantee is rule 5 of the overview: a page that was granted an
+ * alias keeps its place until it is freed, because an importer is told to stop
+ * using it by the same MMU notifiers that precede the freeing.
+ *
+ * Module parameters restrict what is granted: ``p2p`` consents at all,
+ * ``aperture`` limits it to the beginning of VRAM (as a small BAR would), and
+ * ``cpu_access`` lets importers without a DMA engine use the driver's mapping
+ * of the BAR. ``owner_group`` makes all devices members of one
+ * &struct drm_pagemap_owner, which reach each other's VRAM without asking.
+ */
+
+/**
+ * DOC: Locking
+ *
+ * In the order in which they are taken:
+ *
+ * - &ivgpu_device.files_lock: open, close and unbind.
+ * - &ivgpu_svm.lock: a fault, from the lookup of the range to the end of the
+ *   engine's work on it. drm_gpusvm calls it the driver's SVM lock.
+ * - the mmap lock, taken by the frameworks, for reading.
+ * - &ivgpu_vram.evict_lock: one eviction at a time. Eviction takes folio locks
+ *   with trylock only, and calls the MMU notifiers of anyone.
+ * - &ivgpu_vram.lock: the buddy allocator.
+ * - &drm_gpusvm.notifier_lock: taken for writing by MMU notifiers, also from
+ *   reclaim. No memory is allocated with it held.
+ * - &ivgpu_vram.lru_lock: taken with interrupts disabled, as pages may be freed
+ *   anywhere.
+ *
+ * The engine holds drm_dev_enter() for one step of a job, not for the job, so
+ * that unbind does not wait for long ones.
+ */
+
+static int ivgpu_info_ioctl(struct drm_device *drm, void *data,
+			    struct drm_file *file)
+{
+	struct ivgpu_vram *vram = &to_ivgpu_device(drm)->vram;
+	struct drm_ivgpu_info *info = data;
+
+	info->vram_size = vram->size;
+	info->aperture_size = vram->aperture;
+	info->flags = 0;
+	if (ivgpu_vram_p2p(vram))
+		info->flags |= IVGPU_INFO_P2P;
+	if (ivgpu_vram_cpu_access(vram))
+		info->flags |= IVGPU_INFO_CPU_ACCESS;
+	info->pad = 0;
+
+	return 0;
+}
+
+static int ivgpu_counters_ioctl(struct drm_device *drm, void *data,
+				struct drm_file *file)
+{
+	struct ivgpu_device *ivgpu = to_ivgpu_device(drm);
+	struct ivgpu_counters *counters = &ivgpu->counters;
+	struct drm_ivgpu_counters *args = data;
+
+	args->pages_to_vram = atomic64_read(&counters->pages_to_vram);
+	args->pages_to_ram = atomic64_read(&counters->pages_to_ram);
+	args->pages_evicted = atomic64_read(&counters->pages_evicted);
+	args->engine_faults = atomic64_read(&counters->engine_faults);
+	args->alias_pages = atomic64_read(&counters->alias_pages);
+	args->alias_pages_live = atomic64_read(&counters->alias_pages_live);
+	args->alias_refused = atomic64_read(&counters->alias_refused);
+	args->vram_pages_used = ivgpu_vram_pages_used(&ivgpu->vram);
+
+	return 0;
+}
+
+static const struct drm_ioctl_desc ivgpu_ioctls[] = {
+	DRM_IOCTL_DEF_DRV(IVGPU_GET_INFO, ivgpu_info_ioctl, DRM_RENDER_ALLOW),
+	DRM_IOCTL_DEF_DRV(IVGPU_PLACE, ivgpu_place_ioctl, DRM_RENDER_ALLOW),
+	DRM_IOCTL_DEF_DRV(IVGPU_JOB, ivgpu_job_ioctl, DRM_RENDER_ALLOW),
+	DRM_IOCTL_DEF_DRV(IVGPU_COUNTERS, ivgpu_counters_ioctl,
+			  DRM_RENDER_ALLOW),
+};
+
+static int ivgpu_open(struct drm_device *drm, struct drm_file *file)
+{
+	return ivgpu_svm_open(to_ivgpu_device(drm), file);
+}
+
+static void ivgpu_postclose(struct drm_device *drm, struct drm_file *file)
+{
+	ivgpu_svm_close(to_ivgpu_device(drm), file);
+}
+
+static const struct file_operations ivgpu_fops = {
+	.owner = THIS_MODULE,
+	.open = drm_open,
+	.release = drm_release,
+	.unlocked_ioctl = drm_ioctl,
+	.compat_ioctl = drm_compat_ioctl,
+	.poll = drm_poll,
+	.read = drm_read,
+	.llseek = noop_llseek,
+	.fop_flags = FOP_UNSIGNED_OFFSET,
+};
+
+static const struct drm_driver ivgpu_driver = {
+	.driver_features = DRIVER_RENDER,
+	.open = ivgpu_open,
+	.postclose = ivgpu_postclose,
+	.ioctls = ivgpu_ioctls,
+	.num_ioctls = ARRAY_SIZE(ivgpu_ioctls),
+	.fops = &ivgpu_fops,
+	.name = "ivgpu",
+	.desc = "Shared virtual memory on QEMU ivshmem",
+	.major = 1,
+	.minor = 0,
+};
+
+static int ivgpu_pci_probe(struct pci_dev *pdev, const struct pci_device_id *id)
+{
+	struct device *dev = &pdev->dev;
+	struct ivgpu_device *ivgpu;
+	int err;
+
+	ivgpu = devm_drm_dev_alloc(dev, &ivgpu_driver, struct ivgpu_device,
+				   drm);
+	if (IS_ERR(ivgpu))
+		return PTR_ERR(ivgpu);
+
+	err = drmm_mutex_init(&ivgpu->drm, &ivgpu->files_lock);
+	if (err)
+		return err;
+	INIT_LIST_HEAD(&ivgpu->files);
+
+	err = pcim_enable_device(pdev);
+	if (err)
+		return err;
+	err = pcim_request_region(pdev, 2, "ivgpu");
+	if (err)
+		return err;
+	err = dma_set_mask_and_coherent(dev, DMA_BIT_MASK(64));
+	if (err)
+		return err;
+
+	err = ivgpu_vram_init(ivgpu, pdev);
+	if (err)
+		return err;
+
+	pci_set_master(pdev);
+	pci_set_drvdata(pdev, ivgpu);
+
+	return drm_dev_register(&ivgpu->drm, 0);
+}
+
+static void ivgpu_pci_remove(struct pci_dev *pdev)
+{
+	struct ivgpu_device *ivgpu = pci_get_drvdata(pdev);
+
+	/* From here on, nothing new is placed, mapped or granted. */
+	drm_dev_unplug(&ivgpu->drm);
+	/* The data goes home, and takes all aliases with it. */
+	ivgpu_vram_evict_all(ivgpu);
+	/* Nor may the device keep a mapping of system memory. */
+	ivgpu_svm_unplug(ivgpu);
+}
+
+static const struct pci_device_id ivgpu_pci_ids[] = {
+	{ PCI_DEVICE(PCI_VENDOR_ID_REDHAT_QUMRANET, 0x1110) },
+	{ }
+};
+MODULE_DEVICE_TABLE(pci, ivgpu_pci_ids);
+
+static struct pci_driver ivgpu_pci_driver = {
+	.name = "ivgpu",
+	.id_table = ivgpu_pci_ids,
+	.probe = ivgpu_pci_probe,
+	.remove = ivgpu_pci_remove,
+};
+module_pci_driver(ivgpu_pci_driver);
+
+MODULE_DESCRIPTION("Shared virtual memory on QEMU ivshmem");
+MODULE_LICENSE("GPL");
