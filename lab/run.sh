@@ -1,0 +1,263 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Boots a lab kernel under QEMU, runs one job in the guest, judges the kernel
+# log and exits with the job's exit code. See usage() below.
+
+# shellcheck disable=SC2054 # QEMU's option values have commas
+set -eu
+# shellcheck source=lib/common.sh
+. "$(dirname "$0")/../lib/common.sh"
+. "$PF_ROOT/lab/lib.sh"
+
+usage() {
+	cat <<END
+usage: lab/run.sh [OPTION]... -- COMMAND [ARG]...
+       lab/run.sh [OPTION]... -i
+
+Runs COMMAND in the guest: a program of the guest, or a file of the host named
+with a slash, which is carried in. What it prints is printed.
+
+  -t TOPOLOGY	a file in lab/topologies (default: \$TOPOLOGY, else switch)
+  -k KERNEL	normal, debug or stock (default: normal)
+  -T SECONDS	give up after so long (default: 120)
+  -o DIR	keep console.log, out, files/, qemu.log here
+		(default: build/log/run-TOPOLOGY-KERNEL)
+  -a ARGS	more kernel arguments
+  -x FILE	more excuses for the kernel log, as in lab/klog-allow
+  -q		print nothing of the job
+  -i		an interactive shell instead of a job; Ctrl-A x leaves
+
+Environment: TOPOLOGY; ACCEL=tcg (default), kvm, or icount (one CPU whose
+clock counts instructions: slow, but repeatable).
+
+Exit codes: the job's own, or
+  123	the guest's PCI devices are not those of the topology
+  124	hang: no end after -T seconds
+  125	the job passed, but the kernel log has a report or is incomplete
+  255	VM lost: it ended without an exit code (panic, reset, QEMU error)
+  1	also for a job that ends with 123-125 or 255 itself
+END
+}
+
+topology=${TOPOLOGY:-switch} kernel=normal limit=120 dir='' append=''
+allow=() quiet=0 interactive=0
+while getopts t:k:T:o:a:x:qih opt; do
+	case $opt in
+	t) topology=$OPTARG ;;
+	k) kernel=$OPTARG ;;
+	T) limit=$OPTARG ;;
+	o) dir=$OPTARG ;;
+	a) append=$OPTARG ;;
+	x) allow+=("$OPTARG") ;;
+	q) quiet=1 ;;
+	i) interactive=1 ;;
+	h) usage; exit 0 ;;
+	*) usage >&2; exit "$E_USAGE" ;;
+	esac
+done
+shift $((OPTIND - 1))
+[ $# -gt 0 ] || [ "$interactive" -eq 1 ] || { usage >&2; exit "$E_USAGE"; }
+case $limit in
+''|*[!0-9]*|0) die "$E_USAGE" "-T wants seconds, not '$limit'" ;;
+esac
+case $topology in
+''|*/*|.*) topology_file=/nonexistent ;;
+*) topology_file=$TOPOLOGIES/$topology ;;
+esac
+[ -f "$topology_file" ] || die "$E_USAGE" "no topology '$topology'; there are:" \
+	"$(topology_names | paste -sd' ')"
+case $kernel in
+normal|debug|stock) ;;
+*) die "$E_USAGE" "no kernel '$kernel'; there are: normal debug stock" ;;
+esac
+image=$(kernel_image "$kernel")
+[ -f "$image" ] || die "$E_BUILD" "$image is not built (make kernel)"
+command -v qemu-system-x86_64 >/dev/null ||
+	die "$E_PACKAGE" "qemu-system-x86_64 not found, package qemu-system-x86"
+
+# Two runs must not share a directory; only the default one may move aside.
+lock_dir() {
+	mkdir -p "$1"
+	exec 8>"$1/lock"
+	flock -n 8
+}
+if [ -n "$dir" ]; then
+	lock_dir "$dir" || die "$E_USAGE" "$dir is in use by another run"
+else
+	base=$PF_LOG/run-$topology-$kernel dir=$base n=1
+	until lock_dir "$dir"; do
+		n=$((n + 1)) dir=$base.$n
+	done
+fi
+dir=$(cd "$dir" && pwd)
+find "$dir" -mindepth 1 ! -name lock -delete
+
+# --- the topology: QEMU arguments for us, the rest for the guest
+guest=$dir/overlay/etc/peerfault
+mkdir -p "$guest" "$dir/overlay/lab"
+touch "$guest/names" "$guest/pci" "$guest/verdicts"
+echo "$topology" >"$guest/topology"
+machine=() cpu='' smp=1 memory=1G
+while read -r key value; do
+	case $key in
+	''|'#'*) ;;
+	machine) machine=(-machine "$value") ;;
+	cpu) cpu=$value ;;
+	smp) smp=$value ;;
+	memory) memory=$value ;;
+	append) append="$append $value" ;;
+	object|device) machine+=("-$key" "$value") ;;
+	name) read -r name bdf <<<"$value"
+		echo "export $name=$bdf" >>"$guest/names" ;;
+	verdict) tr -s '\t' ' ' <<<"$value" >>"$guest/verdicts" ;;
+	pci) echo "$value" >>"$guest/pci" ;;
+	*) die "$E_USAGE" "$topology_file: no such key '$key'" ;;
+	esac
+done <"$topology_file"
+[ -n "$cpu" ] || die "$E_USAGE" "$topology_file: names no cpu"
+
+# --- the job
+if [ "$interactive" -eq 1 ]; then
+	stty size | awk '{ print "rows", $1, "cols", $2 }' >"$guest/interactive"
+else
+	case $1 in
+	*/*)
+		if [ -f "$1" ]; then
+			# shellcheck disable=SC2046 # library paths have no spaces
+			tar -C / -chf - --transform 's|^lib|usr/lib|' \
+				$(closure "$1" | sed 's|^/||') \
+				--files-from /dev/null | tar -C "$dir/overlay" -xf -
+			cp "$1" "$dir/overlay/lab/"
+			job=${1##*/}
+			shift
+			set -- "/lab/$job" "$@"
+		fi ;;
+	esac
+	for arg; do
+		case $arg in
+		*$'\n'*) die "$E_USAGE" "a job's argument cannot span lines" ;;
+		esac
+		printf '%s\n' "$arg"
+	done >"$guest/job"
+fi
+"$LAB/initramfs.sh"
+pack "$dir/overlay" "$dir/overlay.cpio"
+cat "$LAB_BUILD/base.cpio" "$dir/overlay.cpio" >"$dir/initrd"
+rm -rf "$dir/overlay" "$dir/overlay.cpio"
+
+# --- the machine
+case ${ACCEL:-tcg} in
+tcg) accel=(-accel tcg,thread=multi) ;;
+icount) accel=(-accel tcg,thread=single -icount shift=0,sleep=off) smp=1 ;;
+kvm)
+	accel=(-accel kvm)
+	# A host may have /dev/kvm and yet not boot Linux with it.
+	if [ -z "${LAB_KVM_PROBED:-}" ] && ! LAB_KVM_PROBED=1 "$0" -q -k "$kernel" \
+		-t "$topology" -T 30 -o "$LAB_BUILD/kvm-probe" -- true \
+		2>"$LAB_BUILD/kvm-probe.log"; then
+		die "$E_USAGE" "ACCEL=kvm does not boot here, see" \
+			"$LAB_BUILD/kvm-probe.log; leave ACCEL unset"
+	fi ;;
+*) die "$E_USAGE" "no ACCEL '$ACCEL'; there are: tcg kvm icount" ;;
+esac
+ports=(-device virtio-serial-pci,id=ser0,bus=pcie.0,addr=0x2)
+port() {
+	ports+=(-chardev "$2,id=$1"
+		-device "virtserialport,bus=ser0.0,chardev=$1,name=peerfault.$1")
+}
+port rc "file,path=$dir/rc"
+port files "file,path=$dir/files.tar"
+if [ "$interactive" -eq 1 ]; then
+	port out null
+	console=(-chardev "stdio,id=con,mux=on,signal=off,logfile=$dir/console.log"
+		-serial chardev:con -mon chardev=con)
+else
+	# A pipe, because QEMU truncates what it opens, and our stdout may be a
+	# file. Not chardev stdio: at the end of stdin the port disconnects.
+	if [ "$quiet" -eq 1 ]; then
+		exec 6> >(cat >"$dir/out")
+	else
+		exec 6> >(tee "$dir/out")
+	fi
+	tee=$!
+	port out "file,path=/dev/fd/6"
+	console=(-serial "file:$dir/console.log")
+fi
+# Everything on the console, for the gate.
+args=(console=ttyS0 ignore_loglevel printk.time=1 printk.devkmsg=on
+	panic=-1 oops=panic kunit.autorun=0 rdinit=/init)
+qemu=(setpriv --pdeathsig KILL qemu-system-x86_64
+	-nodefaults -no-user-config -display none -no-reboot
+	"${accel[@]}" -cpu "$cpu" -smp "$smp" -m "$memory" "${machine[@]}"
+	"${ports[@]}" "${console[@]}"
+	-netdev user,id=net0,restrict=on
+	-device virtio-net-pci,bus=pcie.0,addr=0x3,netdev=net0,romfile=
+	-device virtio-rng-pci,bus=pcie.0,addr=0x4
+	-kernel "$image" -initrd "$dir/initrd"
+	-append "${args[*]} $append")
+
+if [ "$interactive" -eq 1 ]; then
+	"${qemu[@]}" 2>"$dir/qemu.log" || { cat "$dir/qemu.log" >&2; exit "$E_VM"; }
+	exit 0
+fi
+
+# QEMU must not outlive us, nor wait longer than the limit. Both wrappers are
+# needed: killing timeout with us leaves its child to the second one.
+trap 'kill "$vm" $tick 2>/dev/null || :' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+begin=$SECONDS tick=''
+setpriv --pdeathsig TERM timeout --foreground -k 5 "$limit" "${qemu[@]}" \
+	</dev/null 2>"$dir/qemu.log" &
+vm=$!
+exec 6>&-
+while :; do
+	sleep 20 >/dev/null &
+	tick=$!
+	status=0
+	wait -n "$vm" "$tick" || status=$?
+	kill -0 "$tick" 2>/dev/null && break
+	printf '    guest: %s of %s s, at: %s\n' $((SECONDS - begin)) "$limit" \
+		"$(tail -qn 1 "$dir/console.log" "$dir/out" 2>/dev/null |
+			tail -n 1 | tr -d '\r' | cut -c 1-60)" >&2
+done
+kill "$tick"
+wait "$tee"
+trap - EXIT
+rm -f "$dir/initrd"
+if [ -s "$dir/files.tar" ]; then
+	mkdir -p "$dir/files"
+	tar -C "$dir/files" -xf "$dir/files.tar"
+fi
+rm -f "$dir/files.tar"
+
+# --- the verdict
+lost() {
+	{
+		echo "--- $dir/console.log, last lines:"
+		tail -n 30 "$dir/console.log" | tr -d '\r'
+		grep -v "TCG doesn't support" "$dir/qemu.log" | sed 's/^/--- qemu: /'
+		echo "--- $2"
+	} >&2
+	exit "$1"
+}
+rc=$(cat "$dir/rc" 2>/dev/null || :)
+case $status in
+124|137) lost "$E_TIMEOUT" "hang: the guest did not end within $limit s" ;;
+esac
+case $rc in
+''|*[!0-9]*) lost "$E_VM" "VM lost: it ended without an exit code" ;;
+123) exit 123 ;;
+esac
+gate=0
+"$LAB/klog-gate.sh" "$dir/console.log" "$LAB/klog-allow" \
+	${allow[0]+"${allow[@]}"} >"$dir/klog" 2>&1 || gate=$?
+[ "$gate" -eq 0 ] || sed 's/^/--- kernel log: /' "$dir/klog" >&2
+case $rc in
+0|4)	[ "$gate" -eq 0 ] || lost "$E_LOG" "the job ended with $rc, but its kernel log is not clean" ;;
+124|125|255)
+	echo "--- the job itself ended with $rc" >&2
+	rc=1 ;;
+esac
+exit "$rc"
