@@ -33,16 +33,16 @@ module_param(p2p, bool, 0644);
 MODULE_PARM_DESC(p2p, "let peers reach VRAM on the bus; read at each grant (default: Y)");
 
 static uint aperture;
-module_param(aperture, uint, 0444);
-MODULE_PARM_DESC(aperture, "MiB of VRAM, from offset 0, that peers can reach; 0: all (default: 0)");
+module_param(aperture, uint, 0644);
+MODULE_PARM_DESC(aperture, "MiB of VRAM, from offset 0, that peers can reach; 0: all; read when a device is bound (default: 0)");
 
 static bool cpu_access = true;
-module_param(cpu_access, bool, 0444);
-MODULE_PARM_DESC(cpu_access, "let importers without a DMA engine access the aperture with the CPU (default: Y)");
+module_param(cpu_access, bool, 0644);
+MODULE_PARM_DESC(cpu_access, "let importers without a DMA engine access the aperture with the CPU; read when a device is bound (default: Y)");
 
 static bool owner_group;
-module_param(owner_group, bool, 0444);
-MODULE_PARM_DESC(owner_group, "all devices share one private interconnect (default: N)");
+module_param(owner_group, bool, 0644);
+MODULE_PARM_DESC(owner_group, "all devices share one private interconnect; read when a device is bound (default: N)");
 
 static DRM_PAGEMAP_OWNER_LIST_DEFINE(ivgpu_owner_list);
 

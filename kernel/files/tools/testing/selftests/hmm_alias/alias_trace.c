@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The trace says why each decision was taken: what each test causes is the
+ * reason that must be in it.
+ */
+#include <fcntl.h>
+
+#include "alias_test.h"
+
+#define TRACE		"/sys/kernel/tracing/"
+#define SIZE		(64 * 1024UL)
+
+FIXTURE(alias_trace) {
+	struct alias_env env;
+	char cpu_access[8];
+	bool rebound;
+};
+
+static int trace_write(const char *file, const char *text, int flags)
+{
+	char path[128];
+	int fd, ret = 0;
+
+	snprintf(path, sizeof(path), TRACE "%s", file);
+	fd = open(path, O_WRONLY | flags);
+	if (fd < 0)
+		return -errno;
+	if (*text && write(fd, text, strlen(text)) < 0)
+		ret = -errno;
+	close(fd);
+	return ret;
+}
+
+/*
+ * Number of events @event about the memory under test that contain @word, a
+ * whole key=value. The address is the first page's: reads begin there.
+ */
+static int trace_count(struct alias_env *env, const char *event,
+		       const char *word)
+{
+	char line[512], name[64], addr[64], field[96];
+	FILE *f = fopen(TRACE "trace", "r");
+	int n = 0;
+
+	if (!f)
+		return -errno;
+	snprintf(name, sizeof(name), " %s: ", event);
+	snprintf(addr, sizeof(addr), " addr=%#lx ", (unsigned long)env->mem);
+	snprintf(field, sizeof(field), " %s ", word);
+	while (fgets(line, sizeof(line), f)) {
+		line[strcspn(line, "\n")] = ' ';
+		if (!strstr(line, name) || !strstr(line, field))
+			continue;
+		n += !strcmp(event, "hmm_alias_invalidate") ||
+		     strstr(line, addr);
+	}
+	fclose(f);
+	return n;
+}
+
+FIXTURE_SETUP(alias_trace)
+{
+	struct alias_env *env = &self->env;
+
+	if (alias_env_absent())
+		SKIP(return, "%s", alias_env_absent());
+	ASSERT_EQ(0, alias_param_get("cpu_access", self->cpu_access,
+				     sizeof(self->cpu_access)));
+	ASSERT_EQ(0, alias_env_open(env, SIZE, true, false));
+	ASSERT_EQ(0, trace_write("trace", "", O_TRUNC));
+	ASSERT_EQ(0, trace_write("events/hmm/enable", "1", 0));
+}
+
+FIXTURE_TEARDOWN_PARENT(alias_trace)
+{
+	trace_write("events/hmm/enable", "0", 0);
+	alias_param_set("p2p", "Y");
+	if (self->rebound) {
+		struct alias_gpu gpu = self->env.gpu;
+
+		gpu.fd = -1;
+		EXPECT_EQ(0, alias_gpu_rebind(&gpu, "cpu_access",
+					      self->cpu_access));
+		alias_gpu_close(&gpu);
+	}
+}
+
+TEST_F(alias_trace, granted_and_invalidated)
+{
+	struct alias_env *env = &self->env;
+	char exporter[64];
+
+	snprintf(exporter, sizeof(exporter), "exporter=%s", env->gpu.bdf);
+	ASSERT_EQ(0, alias_env_fill(env, 1));
+	EXPECT_EQ(0, alias_env_read(env, 0, SIZE));
+	EXPECT_LT(0, trace_count(env, "hmm_alias_grant", "access=cpu"));
+	EXPECT_LT(0, trace_count(env, "hmm_alias_grant", exporter));
+	EXPECT_EQ(0, trace_count(env, "hmm_alias_refuse", "access=cpu"));
+
+	ASSERT_EQ(0, trace_write("trace", "", O_TRUNC));
+	EXPECT_EQ(0, alias_gpu_place(&env->gpu, env->mem, SIZE,
+				     IVGPU_PLACE_RAM));
+	EXPECT_LT(0, trace_count(env, "hmm_alias_invalidate", exporter));
+	EXPECT_EQ(0, alias_env_read(env, 0, SIZE));
+	EXPECT_EQ(0, trace_count(env, "hmm_alias_grant", "access=cpu"));
+}
+
+TEST_F(alias_trace, exporter_refused)
+{
+	struct alias_env *env = &self->env;
+
+	ASSERT_EQ(0, alias_param_set("p2p", "N"));
+	ASSERT_EQ(0, alias_env_fill(env, 1));
+	EXPECT_EQ(0, alias_env_read(env, 0, SIZE));
+	EXPECT_LT(0, trace_count(env, "hmm_alias_refuse",
+				 "reason=exporter-refused"));
+	EXPECT_LT(0, trace_count(env, "hmm_alias_refuse", "fallback=ram"));
+	EXPECT_EQ(0, trace_count(env, "hmm_alias_grant", "access=cpu"));
+}
+
+TEST_F(alias_trace, no_cpu_access)
+{
+	struct alias_env *env = &self->env;
+
+	self->rebound = true;
+	ASSERT_EQ(0, alias_gpu_rebind(&env->gpu, "cpu_access", "N"));
+	ASSERT_EQ(0, env->gpu.info.flags & IVGPU_INFO_CPU_ACCESS);
+	ASSERT_EQ(0, alias_env_fill(env, 1));
+	EXPECT_EQ(0, alias_env_read(env, 0, SIZE));
+	EXPECT_LT(0, trace_count(env, "hmm_alias_refuse",
+				 "reason=no-cpu-access"));
+	EXPECT_EQ(0, trace_count(env, "hmm_alias_grant", "access=cpu"));
+}
+
+TEST_HARNESS_MAIN
