@@ -28,6 +28,7 @@
 #include <cpuid.h>
 
 #include "alias_common.h"
+#include "decisions.h"
 
 enum exit_code {
 	EXIT_SHOWN = 0,
@@ -63,6 +64,7 @@ struct run {
 	uint64_t aliased;
 	uint64_t verified;
 	uint64_t ms;
+	struct decisions why;
 };
 
 static const char usage[] =
@@ -375,11 +377,19 @@ static int do_run(struct owner *owner, struct run *run)
 	if (ret)
 		return fail("ivgpu: COUNTERS", ret);
 
+	ret = decisions_start();
+	if (ret)
+		return fail("cannot trace", ret);
 	mr = alias_reg_odp(&owner->end, owner->mem, owner->size);
 	if (!mr)
 		return fail("cannot register on-demand memory", -errno);
 	ret = do_run_mr(owner, run, mr, &start, t0);
 	ibv_dereg_mr(mr);
+	if (!ret) {
+		ret = decisions_stop(&run->why);
+		if (ret)
+			ret = fail("cannot read the trace", ret);
+	}
 	munmap(owner->mem, owner->size);
 	return ret;
 }
@@ -442,6 +452,20 @@ static void print_table(const struct run *off, const struct run *on)
 	}
 }
 
+/* Each decision of the kernel's, with its reason, and for how many pages. */
+static void print_why(const struct run *run)
+{
+	const struct decisions *d = &run->why;
+	unsigned int i;
+
+	for (i = 0; i < d->n; i++)
+		printf("consent %-3s %9" PRIu64 " pages: %s\n",
+		       run->consent ? "on" : "off", d->pages[i], d->what[i]);
+	if (d->lost)
+		printf("consent %-3s %9" PRIu64 " more in events lost\n",
+		       run->consent ? "on" : "off", d->lost);
+}
+
 /* The hypervisor says in CPUID which accelerator runs the guest. */
 static const char *accelerator(void)
 {
@@ -472,6 +496,20 @@ static void print_string(const char *s)
 	putchar('"');
 }
 
+static void print_json_why(const struct decisions *d)
+{
+	unsigned int i;
+
+	printf("{\"lost\": %" PRIu64 ", \"kinds\": [", d->lost);
+	for (i = 0; i < d->n; i++) {
+		printf("%s{\"pages\": %" PRIu64 ", \"what\": ",
+		       i ? ", " : "", d->pages[i]);
+		print_string(d->what[i]);
+		printf("}");
+	}
+	printf("]}");
+}
+
 static void print_json(const struct run *runs, size_t n, uint64_t size,
 		       int code, const char *verdict)
 {
@@ -486,14 +524,18 @@ static void print_json(const struct run *runs, size_t n, uint64_t size,
 	print_string(topology ? topology : "");
 	printf(", \"accel\": \"%s\"}, \"size\": %" PRIu64 ", \"runs\": [",
 	       accelerator(), size);
-	for (i = 0; i < n; i++)
+	for (i = 0; i < n; i++) {
 		printf("%s{\"consent\": %s, \"pages_to_ram\": %" PRIu64
 		       ", \"pages_to_vram\": %" PRIu64
 		       ", \"pages_aliased\": %" PRIu64
 		       ", \"bytes_verified\": %" PRIu64 ", \"ms\": %" PRIu64
-		       "}", i ? ", " : "", runs[i].consent ? "true" : "false",
+		       ", \"decisions\": ", i ? ", " : "",
+		       runs[i].consent ? "true" : "false",
 		       runs[i].to_ram, runs[i].to_vram, runs[i].aliased,
 		       runs[i].verified, runs[i].ms);
+		print_json_why(&runs[i].why);
+		printf("}");
+	}
 	printf("], \"shown\": %s, \"verdict\": ", code ? "false" : "true");
 	print_string(verdict);
 	printf("}\n");
@@ -520,6 +562,8 @@ static int run_both(struct owner *owner, bool json)
 		print_json(runs, 2, owner->size, ret, verdict);
 	} else {
 		print_table(&runs[0], &runs[1]);
+		print_why(&runs[0]);
+		print_why(&runs[1]);
 		printf("%s: %s\n", ret ? "FAILED" : "shown", verdict);
 	}
 	return ret;

@@ -44,7 +44,7 @@ static int read_text(const char *path, char *buf, size_t size)
 
 static int write_text(const char *path, const char *text)
 {
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	int fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
 	int ret = 0;
 
 	if (fd < 0)
@@ -148,6 +148,14 @@ int alias_param_set(const char *name, const char *value)
 
 	snprintf(path, sizeof(path), PARAMETERS "%s", name);
 	return write_text(path, value);
+}
+
+int alias_trace_write(const char *file, const char *text)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), ALIAS_TRACE "%s", file);
+	return write_text(path, text);
 }
 
 int alias_gpu_rebind(struct alias_gpu *gpu, const char *name,

@@ -45,6 +45,10 @@ int alias_gpu_bind(const char *bdf, bool bind);
 int alias_param_get(const char *name, char *buf, size_t size);
 int alias_param_set(const char *name, const char *value);
 
+/* Empties a file of tracefs and writes @text. */
+#define ALIAS_TRACE	"/sys/kernel/tracing/"
+int alias_trace_write(const char *file, const char *text);
+
 /* Rebinds @gpu with @name=@value in force and opens it again. */
 int alias_gpu_rebind(struct alias_gpu *gpu, const char *name,
 		     const char *value);

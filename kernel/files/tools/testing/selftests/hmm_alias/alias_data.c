@@ -2,7 +2,7 @@
 /*
  * Every RDMA operation on device memory, against a reference copy.
  *
- * RDMA FLUSH is not here: libibverbs has no call for it before rdma-core 47.
+ * RDMA FLUSH is not here: libibverbs 44 has no call for it.
  */
 #include <pthread.h>
 #include <sched.h>

@@ -3,11 +3,8 @@
  * The trace says why each decision was taken: what each test causes is the
  * reason that must be in it.
  */
-#include <fcntl.h>
-
 #include "alias_test.h"
 
-#define TRACE		"/sys/kernel/tracing/"
 #define SIZE		(64 * 1024UL)
 
 FIXTURE(alias_trace) {
@@ -15,21 +12,6 @@ FIXTURE(alias_trace) {
 	char cpu_access[8];
 	bool rebound;
 };
-
-static int trace_write(const char *file, const char *text, int flags)
-{
-	char path[128];
-	int fd, ret = 0;
-
-	snprintf(path, sizeof(path), TRACE "%s", file);
-	fd = open(path, O_WRONLY | flags);
-	if (fd < 0)
-		return -errno;
-	if (*text && write(fd, text, strlen(text)) < 0)
-		ret = -errno;
-	close(fd);
-	return ret;
-}
 
 /*
  * Number of events @event about the memory under test that contain @word, a
@@ -39,7 +21,7 @@ static int trace_count(struct alias_env *env, const char *event,
 		       const char *word)
 {
 	char line[512], name[64], addr[64], field[96];
-	FILE *f = fopen(TRACE "trace", "r");
+	FILE *f = fopen(ALIAS_TRACE "trace", "r");
 	int n = 0;
 
 	if (!f)
@@ -67,13 +49,13 @@ FIXTURE_SETUP(alias_trace)
 	ASSERT_EQ(0, alias_param_get("cpu_access", self->cpu_access,
 				     sizeof(self->cpu_access)));
 	ASSERT_EQ(0, alias_env_open(env, SIZE, true, false));
-	ASSERT_EQ(0, trace_write("trace", "", O_TRUNC));
-	ASSERT_EQ(0, trace_write("events/hmm/enable", "1", 0));
+	ASSERT_EQ(0, alias_trace_write("trace", ""));
+	ASSERT_EQ(0, alias_trace_write("events/hmm/enable", "1"));
 }
 
 FIXTURE_TEARDOWN_PARENT(alias_trace)
 {
-	trace_write("events/hmm/enable", "0", 0);
+	alias_trace_write("events/hmm/enable", "0");
 	alias_param_set("p2p", "Y");
 	if (self->rebound) {
 		struct alias_gpu gpu = self->env.gpu;
@@ -97,7 +79,7 @@ TEST_F(alias_trace, granted_and_invalidated)
 	EXPECT_LT(0, trace_count(env, "hmm_alias_grant", exporter));
 	EXPECT_EQ(0, trace_count(env, "hmm_alias_refuse", "access=cpu"));
 
-	ASSERT_EQ(0, trace_write("trace", "", O_TRUNC));
+	ASSERT_EQ(0, alias_trace_write("trace", ""));
 	EXPECT_EQ(0, alias_gpu_place(&env->gpu, env->mem, SIZE,
 				     IVGPU_PLACE_RAM));
 	EXPECT_LT(0, trace_count(env, "hmm_alias_invalidate", exporter));

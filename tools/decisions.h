@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The kernel's decisions about aliases, counted from its trace.
+ */
+#ifndef DECISIONS_H
+#define DECISIONS_H
+
+#include <stdint.h>
+
+#define DECISIONS_MAX	8
+
+/**
+ * struct decisions - how many pages were decided how
+ * @n: number of different decisions
+ * @what: the event and its key=value words that tell one from another
+ * @pages: pages that it was taken for
+ * @lost: events that did not fit into the trace buffer
+ */
+struct decisions {
+	unsigned int n;
+	char what[DECISIONS_MAX][160];
+	uint64_t pages[DECISIONS_MAX];
+	uint64_t lost;
+};
+
+/* Both return 0 or a negative errno. */
+int decisions_start(void);
+int decisions_stop(struct decisions *d);
+
+#endif /* DECISIONS_H */
