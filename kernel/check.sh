@@ -111,9 +111,9 @@ c_kernel_doc() {
 	if tgit cat-file -e "base:$1" 2>/dev/null; then
 		tgit show "base:$1" >"$old"
 		(cd "$PF_BUILD/check/old" && "$TREE/scripts/kernel-doc" -none "$1") 2>&1 |
-			sed 's/:[0-9]*//' | sort >"$old.doc"
+			sed 's/:[0-9][0-9]*//' | sort >"$old.doc"
 	fi
-	(cd "$TREE" && scripts/kernel-doc -none "$1") 2>&1 | sed 's/:[0-9]*//' |
+	(cd "$TREE" && scripts/kernel-doc -none "$1") 2>&1 | sed 's/:[0-9][0-9]*//' |
 		sort | comm -13 "$old.doc" - >"$found.doc"
 	cat "$found.doc"
 	[ ! -s "$found.doc" ]
