@@ -534,6 +534,30 @@ TEST_F(alias_mixed, write)
 	EXPECT_EQ(0, alias_env_cpu(env, 0, env->size));
 }
 
+/*
+ * Pages that a fault has to populate, each followed by pages in VRAM: what is
+ * faulted for the ones must not move the others.
+ */
+TEST_F(alias_mixed, holes_among_vram)
+{
+	struct alias_env *env = &self->env;
+	size_t i;
+
+	for (i = 0; i < BLOCK; i += 16 * PAGE) {
+		ASSERT_EQ(0, madvise(env->mem + i, PAGE, MADV_DONTNEED));
+		memset(env->ref + i, 0, PAGE);
+	}
+	ASSERT_EQ(0, alias_advise(&env->own,
+				  IBV_ADVISE_MR_ADVICE_PREFETCH_WRITE,
+				  IBV_ADVISE_MR_FLAG_FLUSH, env->mr, env->mem,
+				  BLOCK));
+	expect_consent(_metadata, env, variant->consent);
+	EXPECT_EQ(0, alias_env_read(env, 0, BLOCK));
+	EXPECT_EQ(0, alias_env_write(env, 0, BLOCK, 23));
+	expect_consent(_metadata, env, variant->consent);
+	EXPECT_EQ(0, alias_env_cpu(env, 0, BLOCK));
+}
+
 /* A hole in the middle fails what touches it, and only that. */
 TEST_F(alias_mixed, unmapped)
 {

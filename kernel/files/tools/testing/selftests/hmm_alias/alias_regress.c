@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What was wrong before with device-private memory and came up while aliases
+ * were tested. None of it needs an RDMA device.
+ */
+#include <fcntl.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+
+#include "alias_test.h"
+#include "../../../../lib/test_hmm_uapi.h"
+
+#define HUGE		(2 * MIB)
+#define SIZE		(8 * HUGE)
+#define PAGE		4096UL
+
+/*
+ * A range that begins in the middle of a huge device-private entry was
+ * answered with the pages from its head on.
+ */
+TEST(huge_entry_offset)
+{
+	const size_t first = 3, n = 5;
+	struct hmm_dmirror_cmd cmd = { .npages = HUGE / PAGE };
+	unsigned char *mem, *got, *ref;
+	size_t map_size;
+	void *map;
+	int fd, mirror;
+
+	fd = open("/dev/hmm_dmirror0", O_RDWR);
+	if (fd < 0)
+		SKIP(return, "no test_hmm device");
+	mem = alias_map(HUGE, true, &map, &map_size);
+	ref = malloc(HUGE);
+	got = calloc(n, PAGE);
+	ASSERT_NE(NULL, mem);
+	ASSERT_NE(NULL, ref);
+	ASSERT_NE(NULL, got);
+	alias_pattern(ref, HUGE, 1, 0);
+	memcpy(mem, ref, HUGE);
+
+	cmd.addr = (uintptr_t)mem;
+	cmd.ptr = (uintptr_t)mem;
+	ASSERT_EQ(0, ioctl(fd, HMM_DMIRROR_MIGRATE_TO_DEV, &cmd));
+	ASSERT_EQ(HUGE / PAGE, cmd.cpages);
+
+	/* Through another file, in whose mirror the range is new. */
+	mirror = open("/dev/hmm_dmirror0", O_RDWR);
+	ASSERT_LE(0, mirror);
+	cmd = (struct hmm_dmirror_cmd) {
+		.addr = (uintptr_t)mem + first * PAGE,
+		.ptr = (uintptr_t)got,
+		.npages = n,
+	};
+	ASSERT_EQ(0, ioctl(mirror, HMM_DMIRROR_READ, &cmd));
+	EXPECT_EQ(n, cmd.cpages);
+	EXPECT_EQ(0, memcmp(got, ref + first * PAGE, n * PAGE));
+	close(mirror);
+	close(fd);
+	munmap(map, map_size);
+	free(got);
+	free(ref);
+}
+
+FIXTURE(alias_regress) {
+	struct alias_gpu gpu;
+	unsigned char *mem;
+	unsigned char *ref;
+	void *map;
+	size_t map_size;
+};
+
+FIXTURE_SETUP(alias_regress)
+{
+	if (!alias_gpu_count())
+		SKIP(return, "no ivshmem-plain device");
+	ASSERT_EQ(0, alias_gpu_open(&self->gpu, 0));
+	self->mem = alias_map(SIZE, true, &self->map, &self->map_size);
+	ASSERT_NE(NULL, self->mem);
+	self->ref = malloc(SIZE);
+	ASSERT_NE(NULL, self->ref);
+	alias_pattern(self->ref, SIZE, 1, 0);
+}
+
+FIXTURE_TEARDOWN(alias_regress)
+{
+	munmap(self->map, self->map_size);
+	free(self->ref);
+	alias_gpu_close(&self->gpu);
+}
+
+/*
+ * A process that exits while a huge folio that it shares is being migrated
+ * freed the folio under the migrator.
+ */
+TEST_F_TIMEOUT(alias_regress, exit_while_migrating, 120)
+{
+	int round, status;
+	pid_t pid;
+
+	for (round = 0; round < 30; round++) {
+		ASSERT_EQ(0, alias_gpu_fill(&self->gpu, self->mem, SIZE, 1));
+		pid = fork();
+		ASSERT_LE(0, pid);
+		if (!pid) {
+			/* From before the migration to after its end. */
+			usleep(round * 300);
+			_exit(0);
+		}
+		ASSERT_LE(0, alias_gpu_place(&self->gpu, self->mem, SIZE,
+					     IVGPU_PLACE_RAM));
+		ASSERT_EQ(pid, waitpid(pid, &status, 0));
+		ASSERT_EQ(0, memcmp(self->mem, self->ref, SIZE));
+	}
+}
+
+/*
+ * Device memory that a forked child had inherited could not be evicted once
+ * the process that it was allocated for had exited.
+ */
+TEST_F_TIMEOUT(alias_regress, evict_after_exit, 60)
+{
+	int go[2], status;
+	pid_t heir, pid;
+	char c;
+
+	ASSERT_EQ(0, pipe(go));
+	ASSERT_EQ(0, prctl(PR_SET_CHILD_SUBREAPER, 1));
+	pid = fork();
+	ASSERT_LE(0, pid);
+	if (!pid) {
+		struct alias_gpu gpu;
+
+		if (alias_gpu_open(&gpu, 0) ||
+		    alias_gpu_fill(&gpu, self->mem, SIZE, 1))
+			_exit(1);
+		heir = fork();
+		if (heir)
+			_exit(heir < 0);
+		close(go[1]);
+		if (read(go[0], &c, 1) != 1)
+			_exit(1);
+		_exit(memcmp(self->mem, self->ref, SIZE) ? 2 : 0);
+	}
+	/* The heir becomes our child when its parent is gone. */
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	ASSERT_EQ(0, status);
+
+	ASSERT_EQ(0, alias_gpu_bind(self->gpu.bdf, false));
+	EXPECT_EQ(0, alias_gpu_bind(self->gpu.bdf, true));
+	ASSERT_EQ(1, write(go[1], "", 1));
+	ASSERT_LT(0, waitpid(-1, &status, 0));
+	EXPECT_EQ(0, status);
+	close(go[0]);
+	close(go[1]);
+}
+
+TEST_HARNESS_MAIN
