@@ -114,4 +114,26 @@ TEST_F(alias_trace, no_cpu_access)
 	EXPECT_EQ(0, trace_count(env, "hmm_alias_grant", "access=cpu"));
 }
 
+/* A huge page is answered whole, small pages one by one. */
+TEST_F(alias_trace, answered_whole)
+{
+	struct alias_env env;
+	int thp;
+
+	for (thp = 0; thp < 2; thp++) {
+		ASSERT_EQ(0, alias_env_open(&env, 2 * MIB, true, thp));
+		if (!thp)
+			memset(env.mem, 0, env.size);
+		ASSERT_EQ(0, alias_env_fill(&env, 1));
+		ASSERT_EQ(0, alias_trace_write("trace", ""));
+		ASSERT_EQ(0, alias_advise(&env.own,
+				IBV_ADVISE_MR_ADVICE_PREFETCH_NO_FAULT,
+				IBV_ADVISE_MR_FLAG_FLUSH, env.mr, env.mem,
+				env.size));
+		EXPECT_EQ(1, trace_count(&env, "hmm_alias_grant",
+					 thp ? "pages=512" : "pages=1"));
+		alias_env_close(&env);
+	}
+}
+
 TEST_HARNESS_MAIN
