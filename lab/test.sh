@@ -71,7 +71,7 @@ results=$PF_BUILD/results
 mkdir -p "$results"
 exec 9>"$results/lock"
 flock -n 9 || die "$E_USAGE" "another test.sh is running in this clone"
-find "$results" -mindepth 1 ! -name lock -delete
+find "$results" -mindepth 1 ! -path "$results/lock" -delete
 
 # The lab's own boots take the kernel that most suites take.
 kernels=$(awk -F '\t' '$2 != "host" && NF { print $2 }
