@@ -1,0 +1,653 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * A DMA importer on QEMU's edu device: the smallest complete user of
+ * hmm_range_fault() with aliases of device-private memory and of
+ * hmm_dma_map_pfn(). It exists for tests, and to be read by those who add the
+ * same to the driver of a real device. In the order in which things happen:
+ *
+ * 1. edu_mr_register() allocates the DMA map and inserts the notifier.
+ * 2. edu_fault_and_lock() faults pages, on behalf of the device that will do
+ *    the DMA, takes the lock that edu_invalidate() takes, and makes sure that
+ *    the answer still holds.
+ * 3. edu_map() maps them, aliases or not, with hmm_dma_map_pfn(). An alias that
+ *    cannot be mapped is asked for once more, without.
+ * 4. The device uses the DMA addresses, here under the lock. One that keeps
+ *    them in page tables of its own drops the lock as soon as they are there.
+ * 5. edu_invalidate() stops the device and unmaps. It is the only thing that
+ *    keeps a page, or an alias, in its place: nothing is pinned.
+ *
+ * Nothing here knows who exports the memory.
+ */
+#include <linux/capability.h>
+#include <linux/dma-mapping.h>
+#include <linux/hmm.h>
+#include <linux/hmm-dma.h>
+#include <linux/io.h>
+#include <linux/iopoll.h>
+#include <linux/kref.h>
+#include <linux/miscdevice.h>
+#include <linux/mm.h>
+#include <linux/mmu_notifier.h>
+#include <linux/module.h>
+#include <linux/pci.h>
+#include <linux/pci-p2pdma.h>
+#include <linux/sizes.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+
+#include "test_hmm_dma_uapi.h"
+
+#define EDU_DMA_SRC		0x80
+#define EDU_DMA_DST		0x88
+#define EDU_DMA_COUNT		0x90
+#define EDU_DMA_CMD		0x98
+#define EDU_DMA_START		BIT(0)
+#define EDU_DMA_TO_BUS		BIT(1)
+/* Where the buffer is, in the device's own address space */
+#define EDU_BUF			0x40000
+/* A transfer takes 100 ms of the virtual machine's time. */
+#define EDU_TIMEOUT_US		(10 * USEC_PER_SEC)
+
+/**
+ * struct edu_dev - one device, as long as it is bound or a file is open
+ * @ref: bound, and each open file
+ * @sem: held for reading while something uses the device or an MR, for writing
+ *	by what makes or ends those; outside of the mmap lock
+ * @gone: unbound
+ * @mrs: MRs that have a notifier
+ * @engine: one transfer at a time; innermost lock
+ * @broken: it did not finish a transfer
+ * @pdev: the PCI device, unless @gone
+ * @regs: BAR 0
+ * @bounce: memory for read() and write()
+ * @bounce_dma: its DMA address
+ * @misc: the character device
+ * @name: its name
+ */
+struct edu_dev {
+	struct kref ref;
+	struct rw_semaphore sem;
+	bool gone;
+	struct list_head mrs;
+	struct mutex engine;
+	bool broken;
+	struct pci_dev *pdev;
+	void __iomem *regs;
+	void *bounce;
+	dma_addr_t bounce_dma;
+	struct miscdevice misc;
+	char name[32];
+};
+
+/**
+ * struct edu_mr - an open file and its memory region
+ * @dev: the device
+ * @link: in &struct edu_dev.mrs
+ * @notifier: of the whole range; its mm is the opener's
+ * @start: first user address
+ * @npages: 0 until the range is registered
+ * @p2p: aliases are welcome
+ * @lock: held by edu_invalidate(), and while the device accesses memory;
+ *	protects @map and @last
+ * @map: the pages and where they are mapped
+ * @last: the DMA addresses that were used last, for the tests only
+ */
+struct edu_mr {
+	struct edu_dev *dev;
+	struct list_head link;
+	struct mmu_interval_notifier notifier;
+	unsigned long start;
+	unsigned long npages;
+	bool p2p;
+	struct mutex lock;
+	struct hmm_dma_map map;
+	dma_addr_t *last;
+};
+
+static void edu_free(struct kref *ref)
+{
+	kfree(container_of(ref, struct edu_dev, ref));
+}
+
+/*
+ * Moves bytes between a bus address and the buffer. When this returns the
+ * device is idle, whatever happened: callers hold what keeps @addr mapped.
+ */
+static int edu_transfer(struct edu_dev *dev, dma_addr_t addr, u32 offset,
+			u32 size, bool to_bus)
+{
+	u64 buf = EDU_BUF + offset, cmd;
+	int ret;
+
+	mutex_lock(&dev->engine);
+	if (dev->broken) {
+		mutex_unlock(&dev->engine);
+		return -EIO;
+	}
+	writeq(to_bus ? buf : addr, dev->regs + EDU_DMA_SRC);
+	writeq(to_bus ? addr : buf, dev->regs + EDU_DMA_DST);
+	writeq(size, dev->regs + EDU_DMA_COUNT);
+	writeq(EDU_DMA_START | (to_bus ? EDU_DMA_TO_BUS : 0),
+	       dev->regs + EDU_DMA_CMD);
+	/* All ones: it has been pulled out. */
+	ret = readq_poll_timeout(dev->regs + EDU_DMA_CMD, cmd,
+				 !(cmd & EDU_DMA_START) || cmd == U64_MAX,
+				 1000, EDU_TIMEOUT_US);
+	if (ret || cmd == U64_MAX) {
+		pci_clear_master(dev->pdev);
+		dev->broken = true;
+		ret = -EIO;
+	}
+	mutex_unlock(&dev->engine);
+	return ret;
+}
+
+/* The pages in [addr, end) may not be used any longer. */
+static void edu_unmap(struct edu_mr *mr, unsigned long addr, unsigned long end)
+{
+	size_t idx = (addr - mr->start) >> PAGE_SHIFT;
+
+	lockdep_assert_held(&mr->lock);
+
+	for (; addr < end; addr += PAGE_SIZE, idx++) {
+		unsigned long pfn = mr->map.pfn_list[idx];
+
+		/* An alias was dirtied when it was answered for writing. */
+		if (hmm_dma_unmap_pfn(&mr->dev->pdev->dev, &mr->map, idx) &&
+		    (pfn & HMM_PFN_WRITE) && !(pfn & HMM_PFN_ALIAS))
+			set_page_dirty(compound_head(hmm_pfn_to_page(pfn)));
+		mr->map.pfn_list[idx] = 0;
+	}
+}
+
+static bool edu_invalidate(struct mmu_interval_notifier *mni,
+			   const struct mmu_notifier_range *range,
+			   unsigned long cur_seq)
+{
+	struct edu_mr *mr = container_of(mni, struct edu_mr, notifier);
+
+	if (!mmu_notifier_range_blockable(range))
+		return false;
+
+	/*
+	 * The lock is held over whole transfers: once we have it the device is
+	 * idle, and once the pages are unmapped it cannot reach them.
+	 */
+	mutex_lock(&mr->lock);
+	mmu_interval_set_seq(mni, cur_seq);
+	edu_unmap(mr, max(range->start, mr->start),
+		  min(range->end, mr->start + mr->npages * PAGE_SIZE));
+	mutex_unlock(&mr->lock);
+	return true;
+}
+
+static const struct mmu_interval_notifier_ops edu_notifier_ops = {
+	.invalidate = edu_invalidate,
+};
+
+/*
+ * Maps what @range was answered with. Those that fail are left with the answer
+ * that hmm_range_drop_p2p() wants to see.
+ */
+static int edu_map(struct edu_mr *mr, struct hmm_range *range,
+		   unsigned long fail)
+{
+	const unsigned long mapped = HMM_PFN_DMA_MAPPED | HMM_PFN_P2PDMA |
+				     HMM_PFN_P2PDMA_BUS;
+	struct pci_p2pdma_map_state state = {};
+	size_t first = (range->start - mr->start) >> PAGE_SHIFT;
+	size_t npages = (range->end - range->start) >> PAGE_SHIFT;
+	size_t i;
+	int ret = 0;
+
+	lockdep_assert_held(&mr->lock);
+
+	for (i = 0; i < npages; i++) {
+		unsigned long *pfn = &mr->map.pfn_list[first + i];
+		dma_addr_t addr;
+
+		/* Had it moved, it would have been unmapped. */
+		*pfn = (*pfn & mapped) | range->hmm_pfns[i];
+
+		/* To fail as if the exporter had no BAR: pfn 0 is in none. */
+		if (range->start + i * PAGE_SIZE == fail &&
+		    (*pfn & HMM_PFN_ALIAS) && !(*pfn & HMM_PFN_DMA_MAPPED))
+			*pfn &= HMM_PFN_FLAGS;
+
+		addr = hmm_dma_map_pfn(&mr->dev->pdev->dev, &mr->map,
+				       first + i, &state);
+		if (dma_mapping_error(&mr->dev->pdev->dev, addr)) {
+			range->hmm_pfns[i] = *pfn;
+			*pfn = 0;
+			ret = -EIO;
+			continue;
+		}
+		mr->last[first + i] = addr;
+	}
+	return ret;
+}
+
+/*
+ * Returns 0 with mr->lock held: until it is dropped the pages are mapped, and
+ * are where the DMA addresses lead.
+ */
+static int edu_fault_and_lock(struct edu_mr *mr, unsigned long start,
+			      unsigned long npages, bool write,
+			      unsigned long fail)
+{
+	struct hmm_range range = {
+		.notifier = &mr->notifier,
+		.start = start,
+		.end = start + npages * PAGE_SIZE,
+		.default_flags = HMM_PFN_REQ_FAULT |
+				 (write ? HMM_PFN_REQ_WRITE : 0) |
+				 (mr->p2p ? HMM_PFN_REQ_ALLOW_P2P : 0),
+		/* Who is going to access it: decides about aliases */
+		.p2p_client = &mr->dev->pdev->dev,
+	};
+	int ret;
+
+	/*
+	 * Not straight into the map: until the lock is held and the sequence
+	 * is checked, the answer may be wrong, and edu_invalidate() is free to
+	 * change the map.
+	 */
+	range.hmm_pfns = kvcalloc(npages, sizeof(*range.hmm_pfns), GFP_KERNEL);
+	if (!range.hmm_pfns)
+		return -ENOMEM;
+
+	for (;;) {
+		ret = hmm_range_fault_unlocked_timeout(&range,
+			msecs_to_jiffies(HMM_RANGE_DEFAULT_TIMEOUT));
+		if (ret)
+			break;
+		mutex_lock(&mr->lock);
+		if (mmu_interval_read_retry(range.notifier,
+					    range.notifier_seq)) {
+			mutex_unlock(&mr->lock);
+			continue;
+		}
+		ret = edu_map(mr, &range, fail);
+		if (!ret)
+			break;
+		mutex_unlock(&mr->lock);
+		if (!hmm_range_drop_p2p(&range))
+			break;
+	}
+	kvfree(range.hmm_pfns);
+	return ret;
+}
+
+static int edu_mr_register(struct edu_mr *mr,
+			   const struct hmm_dma_register *args)
+{
+	struct device *dma_dev = &mr->dev->pdev->dev;
+	int ret;
+
+	lockdep_assert_held_write(&mr->dev->sem);
+
+	if (mr->npages)
+		return -EBUSY;
+	if (!args->size || args->size > SZ_1G ||
+	    !PAGE_ALIGNED(args->addr | args->size) ||
+	    args->flags & ~HMM_DMA_ALLOW_P2P)
+		return -EINVAL;
+
+	mr->last = kvcalloc(args->size >> PAGE_SHIFT, sizeof(*mr->last),
+			    GFP_KERNEL);
+	if (!mr->last)
+		return -ENOMEM;
+	ret = hmm_dma_map_alloc(dma_dev, &mr->map, args->size >> PAGE_SHIFT,
+				PAGE_SIZE);
+	if (ret)
+		goto err_last;
+
+	/* All that edu_invalidate() needs, before it can be called */
+	mr->p2p = args->flags & HMM_DMA_ALLOW_P2P;
+	mr->start = args->addr;
+	mr->npages = args->size >> PAGE_SHIFT;
+	ret = mmu_interval_notifier_insert(&mr->notifier, current->mm,
+					   args->addr, args->size,
+					   &edu_notifier_ops);
+	if (ret)
+		goto err_map;
+	list_add(&mr->link, &mr->dev->mrs);
+	return 0;
+
+err_map:
+	mr->npages = 0;
+	hmm_dma_map_free(dma_dev, &mr->map);
+err_last:
+	kvfree(mr->last);
+	return ret;
+}
+
+static void edu_mr_unregister(struct edu_mr *mr)
+{
+	lockdep_assert_held_write(&mr->dev->sem);
+
+	mmu_interval_notifier_remove(&mr->notifier);
+	mutex_lock(&mr->lock);
+	edu_unmap(mr, mr->start, mr->start + mr->npages * PAGE_SIZE);
+	mutex_unlock(&mr->lock);
+	hmm_dma_map_free(&mr->dev->pdev->dev, &mr->map);
+	kvfree(mr->last);
+	list_del_init(&mr->link);
+}
+
+/* Is it memory of this MR, and the caller the process it belongs to? */
+static int edu_mr_check(struct edu_mr *mr, u64 addr, u64 size)
+{
+	if (!mr->npages || !size || addr < mr->start ||
+	    addr - mr->start >= mr->npages * PAGE_SIZE ||
+	    size > mr->npages * PAGE_SIZE - (addr - mr->start))
+		return -EINVAL;
+	return current->mm == mr->notifier.mm ? 0 : -EXDEV;
+}
+
+static int edu_mr_fault(struct edu_mr *mr, const struct hmm_dma_fault *args)
+{
+	int ret = edu_mr_check(mr, args->addr, args->size);
+
+	if (ret)
+		return ret;
+	if (!PAGE_ALIGNED(args->addr | args->size) ||
+	    args->flags & ~HMM_DMA_WRITE)
+		return -EINVAL;
+
+	ret = edu_fault_and_lock(mr, args->addr, args->size >> PAGE_SHIFT,
+				 args->flags & HMM_DMA_WRITE, args->fail);
+	if (!ret)
+		mutex_unlock(&mr->lock);
+	return ret;
+}
+
+static int edu_mr_xfer(struct edu_mr *mr, const struct hmm_dma_xfer *args)
+{
+	const bool write = args->flags & HMM_DMA_WRITE;
+	const unsigned long want = HMM_PFN_DMA_MAPPED |
+				   (write ? HMM_PFN_WRITE : 0);
+	unsigned long page = args->addr & PAGE_MASK;
+	size_t idx;
+	int ret;
+
+	if (args->flags & ~(HMM_DMA_WRITE | HMM_DMA_RAW) || !args->size ||
+	    args->offset > HMM_DMA_BUF_SIZE ||
+	    args->size > HMM_DMA_BUF_SIZE - args->offset ||
+	    args->size > PAGE_SIZE - offset_in_page(args->addr))
+		return -EINVAL;
+
+	if (args->flags & HMM_DMA_RAW) {
+		if (!capable(CAP_SYS_RAWIO))
+			return -EPERM;
+		return edu_transfer(mr->dev, args->addr, args->offset,
+				    args->size, write);
+	}
+
+	ret = edu_mr_check(mr, args->addr, args->size);
+	if (ret)
+		return ret;
+
+	idx = (page - mr->start) >> PAGE_SHIFT;
+	mutex_lock(&mr->lock);
+	if ((mr->map.pfn_list[idx] & want) != want) {
+		mutex_unlock(&mr->lock);
+		ret = edu_fault_and_lock(mr, page, 1, write, 0);
+		if (ret)
+			return ret;
+	}
+	ret = edu_transfer(mr->dev, mr->last[idx] + offset_in_page(args->addr),
+			   args->offset, args->size, write);
+	mutex_unlock(&mr->lock);
+	return ret;
+}
+
+static int edu_mr_query(struct edu_mr *mr, struct hmm_dma_query *args)
+{
+	unsigned long pfn;
+	size_t idx;
+	int ret = edu_mr_check(mr, args->addr, 1);
+
+	if (ret)
+		return ret;
+
+	idx = (args->addr - mr->start) >> PAGE_SHIFT;
+	mutex_lock(&mr->lock);
+	pfn = mr->map.pfn_list[idx];
+	args->dma_addr = mr->last[idx];
+	mutex_unlock(&mr->lock);
+
+	args->flags = 0;
+	if (!(pfn & HMM_PFN_DMA_MAPPED))
+		return 0;
+	args->flags |= HMM_DMA_PAGE_MAPPED;
+	if (pfn & HMM_PFN_WRITE)
+		args->flags |= HMM_DMA_PAGE_WRITE;
+	if (pfn & HMM_PFN_ALIAS)
+		args->flags |= HMM_DMA_PAGE_ALIAS;
+	if (pfn & HMM_PFN_P2PDMA_BUS)
+		args->flags |= HMM_DMA_PAGE_BUS;
+	return 0;
+}
+
+static long edu_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	struct edu_mr *mr = file->private_data;
+	void __user *uarg = (void __user *)arg;
+	union {
+		struct hmm_dma_register reg;
+		struct hmm_dma_fault fault;
+		struct hmm_dma_xfer xfer;
+		struct hmm_dma_query query;
+	} args;
+	long ret = -ENODEV;
+
+	if (_IOC_SIZE(cmd) > sizeof(args))
+		return -ENOTTY;
+	if (copy_from_user(&args, uarg, _IOC_SIZE(cmd)))
+		return -EFAULT;
+
+	if (cmd == HMM_DMA_REGISTER) {
+		down_write(&mr->dev->sem);
+		if (!mr->dev->gone)
+			ret = edu_mr_register(mr, &args.reg);
+		up_write(&mr->dev->sem);
+		return ret;
+	}
+
+	down_read(&mr->dev->sem);
+	if (!mr->dev->gone) {
+		switch (cmd) {
+		case HMM_DMA_FAULT:
+			ret = edu_mr_fault(mr, &args.fault);
+			break;
+		case HMM_DMA_XFER:
+			ret = edu_mr_xfer(mr, &args.xfer);
+			break;
+		case HMM_DMA_QUERY:
+			ret = edu_mr_query(mr, &args.query);
+			break;
+		default:
+			ret = -ENOTTY;
+		}
+	}
+	up_read(&mr->dev->sem);
+
+	if (!ret && cmd == HMM_DMA_QUERY &&
+	    copy_to_user(uarg, &args, sizeof(args.query)))
+		ret = -EFAULT;
+	return ret;
+}
+
+/* read() and write(): the device's buffer, through memory of the driver's. */
+static ssize_t edu_buf_rw(struct edu_mr *mr, char __user *to,
+			  const char __user *from, size_t size, loff_t *pos)
+{
+	struct edu_dev *dev = mr->dev;
+	ssize_t ret = -ENODEV;
+
+	if (*pos < 0)
+		return -EINVAL;
+	if (*pos >= HMM_DMA_BUF_SIZE)
+		return 0;
+	size = min_t(size_t, size, HMM_DMA_BUF_SIZE - *pos);
+	if (!size)
+		return 0;
+
+	/* For writing: there is one @bounce. */
+	down_write(&dev->sem);
+	if (dev->gone)
+		goto out;
+	ret = -EFAULT;
+	if (from && copy_from_user(dev->bounce, from, size))
+		goto out;
+	ret = edu_transfer(dev, dev->bounce_dma, *pos, size, !from);
+	if (ret)
+		goto out;
+	ret = -EFAULT;
+	if (to && copy_to_user(to, dev->bounce, size))
+		goto out;
+	*pos += size;
+	ret = size;
+out:
+	up_write(&dev->sem);
+	return ret;
+}
+
+static ssize_t edu_read(struct file *file, char __user *buf, size_t size,
+			loff_t *pos)
+{
+	return edu_buf_rw(file->private_data, buf, NULL, size, pos);
+}
+
+static ssize_t edu_write(struct file *file, const char __user *buf,
+			 size_t size, loff_t *pos)
+{
+	return edu_buf_rw(file->private_data, NULL, buf, size, pos);
+}
+
+static int edu_open(struct inode *inode, struct file *file)
+{
+	struct edu_dev *dev = container_of(file->private_data, struct edu_dev,
+					   misc);
+	struct edu_mr *mr = kzalloc_obj(*mr);
+
+	if (!mr)
+		return -ENOMEM;
+	mutex_init(&mr->lock);
+	INIT_LIST_HEAD(&mr->link);
+	/* misc_deregister() waits for us: it is still there to be held. */
+	kref_get(&dev->ref);
+	mr->dev = dev;
+	file->private_data = mr;
+	return 0;
+}
+
+static int edu_release(struct inode *inode, struct file *file)
+{
+	struct edu_mr *mr = file->private_data;
+	struct edu_dev *dev = mr->dev;
+
+	down_write(&dev->sem);
+	if (!list_empty(&mr->link))
+		edu_mr_unregister(mr);
+	up_write(&dev->sem);
+	kref_put(&dev->ref, edu_free);
+	kfree(mr);
+	return 0;
+}
+
+static const struct file_operations edu_fops = {
+	.owner = THIS_MODULE,
+	.open = edu_open,
+	.release = edu_release,
+	.read = edu_read,
+	.write = edu_write,
+	.unlocked_ioctl = edu_ioctl,
+	.llseek = default_llseek,
+};
+
+static int edu_probe(struct pci_dev *pdev, const struct pci_device_id *id)
+{
+	struct edu_dev *dev;
+	int ret;
+
+	ret = pcim_enable_device(pdev);
+	if (ret)
+		return ret;
+	/* What it really has is its property dma_mask, which cannot be read. */
+	ret = dma_set_mask_and_coherent(&pdev->dev, DMA_BIT_MASK(64));
+	if (ret)
+		return ret;
+
+	dev = kzalloc_obj(*dev);
+	if (!dev)
+		return -ENOMEM;
+	kref_init(&dev->ref);
+	init_rwsem(&dev->sem);
+	mutex_init(&dev->engine);
+	INIT_LIST_HEAD(&dev->mrs);
+	dev->pdev = pdev;
+	dev->regs = pcim_iomap_region(pdev, 0, KBUILD_MODNAME);
+	if (IS_ERR(dev->regs)) {
+		ret = PTR_ERR(dev->regs);
+		goto err;
+	}
+	dev->bounce = dmam_alloc_coherent(&pdev->dev, HMM_DMA_BUF_SIZE,
+					  &dev->bounce_dma, GFP_KERNEL);
+	if (!dev->bounce) {
+		ret = -ENOMEM;
+		goto err;
+	}
+
+	pci_set_master(pdev);
+	pci_set_drvdata(pdev, dev);
+	snprintf(dev->name, sizeof(dev->name), "hmm_dma-%s", pci_name(pdev));
+	dev->misc.minor = MISC_DYNAMIC_MINOR;
+	dev->misc.name = dev->name;
+	dev->misc.fops = &edu_fops;
+	dev->misc.parent = &pdev->dev;
+	ret = misc_register(&dev->misc);
+	if (ret)
+		goto err_master;
+	return 0;
+
+err_master:
+	pci_clear_master(pdev);
+err:
+	kref_put(&dev->ref, edu_free);
+	return ret;
+}
+
+/* Files may stay open, but nothing that they have done remains. */
+static void edu_remove(struct pci_dev *pdev)
+{
+	struct edu_dev *dev = pci_get_drvdata(pdev);
+	struct edu_mr *mr, *next;
+
+	misc_deregister(&dev->misc);
+	down_write(&dev->sem);
+	dev->gone = true;
+	list_for_each_entry_safe(mr, next, &dev->mrs, link)
+		edu_mr_unregister(mr);
+	up_write(&dev->sem);
+	pci_clear_master(pdev);
+	kref_put(&dev->ref, edu_free);
+}
+
+static const struct pci_device_id edu_ids[] = {
+	{ PCI_DEVICE(0x1234, 0x11e8) },
+	{ }
+};
+MODULE_DEVICE_TABLE(pci, edu_ids);
+
+static struct pci_driver edu_driver = {
+	.name = KBUILD_MODNAME,
+	.id_table = edu_ids,
+	.probe = edu_probe,
+	.remove = edu_remove,
+};
+module_pci_driver(edu_driver);
+
+MODULE_DESCRIPTION("DMA to device-private memory, on QEMU's edu device");
+MODULE_LICENSE("GPL");
