@@ -10,6 +10,8 @@
 #	TOPOLOGY=name	only suites of this topology, and those of the host
 #	LAB_NO_BUILD=1	build nothing, take what is there
 #
+# lab/expect/NAME.klog excuses what a suite provokes in the kernel log.
+#
 # Results: build/results/NAME.ktap (what it printed), NAME.err (its errors),
 # NAME/ (console log and files of its guest).
 
@@ -23,7 +25,7 @@ list=0
 while getopts lh opt; do
 	case $opt in
 	l) list=1 ;;
-	h) sed -n '4,15s/^# \{0,1\}//p' "$0"; exit 0 ;;
+	h) sed -n '4,17s/^# \{0,1\}//p' "$0"; exit 0 ;;
 	*) exit "$E_USAGE" ;;
 	esac
 done
@@ -96,8 +98,10 @@ while IFS=$'\t' read -r item kernel topology limit command; do
 		kill "$beat"
 		wait "$beat" 2>/dev/null || :
 	else
+		excuses=$LAB/expect/${item%@*}.klog
+		[ -f "$excuses" ] || excuses=/dev/null
 		"$LAB/run.sh" -q -t "$topology" -k "$kernel" -T "$limit" \
-			-o "$results/$item" -- $command 2>"$err" </dev/null 9>&- || rc=$?
+			-x "$excuses" -o "$results/$item" -- $command 2>"$err" </dev/null 9>&- || rc=$?
 		cp "$results/$item/out" "$ktap" 2>/dev/null || : >"$ktap"
 	fi
 	report=$("$LAB/judge.py" "$kunit_py" "$LAB/expect" "$item" "$ktap" "$rc") || :

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 #define _GNU_SOURCE
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -229,4 +230,31 @@ int alias_env_delta(struct alias_env *env, struct drm_ivgpu_counters *d)
 	d->alias_pages -= env->base.alias_pages;
 	d->alias_refused -= env->base.alias_refused;
 	return ret;
+}
+
+int alias_trace_find(const void *addr, const char *event, const char *word,
+		     char *line, size_t size)
+{
+	char buf[512], name[64], first[64], field[96];
+	FILE *f = fopen(ALIAS_TRACE "trace", "r");
+	int n = 0;
+
+	if (!f)
+		return -errno;
+	snprintf(name, sizeof(name), " %s: ", event);
+	snprintf(first, sizeof(first), " addr=%#lx ", (unsigned long)addr);
+	snprintf(field, sizeof(field), " %s ", word);
+	while (fgets(buf, sizeof(buf), f)) {
+		buf[strcspn(buf, "\n")] = ' ';
+		if (!strstr(buf, name) || !strstr(buf, field))
+			continue;
+		if (strcmp(event, "hmm_alias_invalidate") &&
+		    !strstr(buf, first))
+			continue;
+		n++;
+		if (line)
+			snprintf(line, size, "%s", buf);
+	}
+	fclose(f);
+	return n;
 }

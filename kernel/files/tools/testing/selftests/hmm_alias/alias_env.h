@@ -81,6 +81,14 @@ int alias_env_mark(struct alias_env *env);
 /* The differences to alias_env_mark(); as they are where it may shrink. */
 int alias_env_delta(struct alias_env *env, struct drm_ivgpu_counters *d);
 
+/*
+ * Number of events @event about the page at @addr that contain @word, a whole
+ * key=value; of hmm_alias_invalidate, which knows no address, about any. The
+ * last one goes to @line unless NULL.
+ */
+int alias_trace_find(const void *addr, const char *event, const char *word,
+		     char *line, size_t size);
+
 /* What hardware is absent, or NULL: nothing else is a reason to skip. */
 const char *alias_env_absent(void);
 
