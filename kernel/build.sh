@@ -85,4 +85,5 @@ if [ "$goal" = bindeb-pkg ]; then
 else
 	[ -f "$image" ] || die "$E_BUILD" "make made no $image"
 fi
-echo "$now" >"$stamp"
+# An image of edits that are undone later must not pass for one without.
+[ -n "$(git -C "$src" status --porcelain)" ] || echo "$now" >"$stamp"
