@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Check the scripts, the patches and the overlay. KTAP on stdout; what was
-# found, as diagnostics, in front of its `not ok`.
+# Check the scripts, the patches and the overlay. KTAP on stdout, at the end;
+# what was found, as diagnostics, in front of its `not ok`. Each result also on
+# stderr, at once.
 #
 # All of it works on build/check/clone, a copy of kernel/ with a tree of its
 # own: the developer's build/linux is neither needed nor touched.
@@ -32,11 +33,20 @@ check() {
 		line="not ok $n $name"
 	fi
 	echo "$line"
+	echo "$line" >&2
 }
 
 skip() {
 	n=$((n + 1))
 	echo "ok $n $1 # SKIP $2"
+}
+
+# KTAP wants the plan in front of the results, and it is known last.
+finish() {
+	exec >&3
+	echo "KTAP version 1"
+	echo "1..$n"
+	cat "$ktap"
 }
 
 shell_files() {
@@ -152,7 +162,9 @@ c_compiled() {
 
 mkdir -p "$clone" "$PF_LOG"
 rsync -a --delete "$PF_ROOT/kernel" "$PF_ROOT/lib" "$clone/"
-echo "KTAP version 1"
+ktap=$PF_BUILD/check/ktap
+exec 3>&1 >"$ktap"
+trap finish EXIT
 
 check shellcheck c_shellcheck
 check codespell c_codespell
@@ -160,7 +172,6 @@ check patch_names c_names
 # Refuses fuzz, and paths in files/ that the base has too.
 check tree_applies c_tree
 if [ "$failed" -ne 0 ] && [ ! -f "$clone/build/linux/.git/peerfault-stamp" ]; then
-	echo "1..$n"
 	die "$E_FAIL" "the tree could not be laid: nothing more can be checked"
 fi
 check refresh_is_noop c_refresh
@@ -200,5 +211,4 @@ else
 	check "all compiled" c_compiled
 fi
 
-echo "1..$n"
 [ "$failed" -eq 0 ] || exit "$E_FAIL"
