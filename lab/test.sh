@@ -98,10 +98,11 @@ while IFS=$'\t' read -r item kernel topology limit command; do
 		kill "$beat"
 		wait "$beat" 2>/dev/null || :
 	else
-		excuses=$LAB/expect/${item%@*}.klog
-		[ -f "$excuses" ] || excuses=/dev/null
+		excuses=()
+		[ ! -f "$LAB/expect/${item%@*}.klog" ] ||
+			excuses=(-x "$LAB/expect/${item%@*}.klog")
 		"$LAB/run.sh" -q -t "$topology" -k "$kernel" -T "$limit" \
-			-x "$excuses" -o "$results/$item" -- $command 2>"$err" </dev/null 9>&- || rc=$?
+			"${excuses[@]}" -o "$results/$item" -- $command 2>"$err" </dev/null 9>&- || rc=$?
 		cp "$results/$item/out" "$ktap" 2>/dev/null || : >"$ktap"
 	fi
 	report=$("$LAB/judge.py" "$kunit_py" "$LAB/expect" "$item" "$ktap" "$rc") || :
