@@ -42,7 +42,7 @@ static int read_text(const char *path, char *buf, size_t size)
 	return 0;
 }
 
-static int write_text(const char *path, const char *text)
+int alias_write(const char *path, const char *text)
 {
 	int fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
 	int ret = 0;
@@ -131,7 +131,7 @@ void alias_gpu_close(struct alias_gpu *gpu)
 
 int alias_gpu_bind(const char *bdf, bool bind)
 {
-	return write_text(bind ? PCI_DRIVER "bind" : PCI_DRIVER "unbind", bdf);
+	return alias_write(bind ? PCI_DRIVER "bind" : PCI_DRIVER "unbind", bdf);
 }
 
 int alias_param_get(const char *name, char *buf, size_t size)
@@ -147,7 +147,7 @@ int alias_param_set(const char *name, const char *value)
 	char path[128];
 
 	snprintf(path, sizeof(path), PARAMETERS "%s", name);
-	return write_text(path, value);
+	return alias_write(path, value);
 }
 
 int alias_trace_write(const char *file, const char *text)
@@ -155,7 +155,7 @@ int alias_trace_write(const char *file, const char *text)
 	char path[128];
 
 	snprintf(path, sizeof(path), ALIAS_TRACE "%s", file);
-	return write_text(path, text);
+	return alias_write(path, text);
 }
 
 int alias_gpu_rebind(struct alias_gpu *gpu, const char *name,

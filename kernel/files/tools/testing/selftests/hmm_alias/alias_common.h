@@ -45,7 +45,10 @@ int alias_gpu_bind(const char *bdf, bool bind);
 int alias_param_get(const char *name, char *buf, size_t size);
 int alias_param_set(const char *name, const char *value);
 
-/* Empties a file of tracefs and writes @text. */
+/* Empties a file, of sysfs for instance, and writes @text. */
+int alias_write(const char *path, const char *text);
+
+/* The same for a file of tracefs. */
 #define ALIAS_TRACE	"/sys/kernel/tracing/"
 int alias_trace_write(const char *file, const char *text);
 

@@ -172,19 +172,6 @@ static int dma_write(int fd, void *addr, void *ref, size_t len, uint64_t seed)
 	return ret;
 }
 
-static int write_file(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-	int ret = 0;
-
-	if (fd < 0)
-		return -errno;
-	if (write(fd, text, strlen(text)) < 0)
-		ret = -errno;
-	close(fd);
-	return ret;
-}
-
 static int trace_start(void)
 {
 	int ret = alias_trace_write("trace", "");
@@ -202,12 +189,12 @@ static int pci_remove(const char *bdf)
 	char path[64];
 
 	snprintf(path, sizeof(path), PCI_DEVICES "%s/remove", bdf);
-	return write_file(path, "1");
+	return alias_write(path, "1");
 }
 
 static int pci_rescan(void)
 {
-	return write_file("/sys/bus/pci/rescan", "1");
+	return alias_write("/sys/bus/pci/rescan", "1");
 }
 
 /* Does an IOMMU stand between this device and memory? */
@@ -936,9 +923,9 @@ TEST_F(alias_dma, importer_unbound)
 	struct held held;
 
 	hold(_metadata, self, &held);
-	ASSERT_EQ(0, write_file(PCI_DRIVER "unbind", self->bdf));
+	ASSERT_EQ(0, alias_write(PCI_DRIVER "unbind", self->bdf));
 	expect_orphan(_metadata, self);
-	ASSERT_EQ(0, write_file(PCI_DRIVER "bind", self->bdf));
+	ASSERT_EQ(0, alias_write(PCI_DRIVER "bind", self->bdf));
 	expect_orphan(_metadata, self);
 	reopen(_metadata, self, &held);
 }
