@@ -2,259 +2,19 @@
 /*
  * DMA of another PCI device to device memory: what the fabric between the two
  * allows is done in place, all else in RAM, and nothing after its time.
- *
- * Devices are GPU0, GPU1 (ivshmem-plain), DMA0, DMA1 (edu): environment
- * variables with their PCI addresses. VERDICTS has what must be the answer for
- * each pair: "PROVIDER CLIENT bus-addr|thru-host-bridge|not-supported".
  */
-#include <fcntl.h>
 #include <pthread.h>
-#include <sys/ioctl.h>
 #include <time.h>
 
-#include <lib/test_hmm_dma_uapi.h>
-
 #include "alias_test.h"
-
-#define VERDICTS	"/etc/peerfault/verdicts"
-#define PCI_DEVICES	"/sys/bus/pci/devices/"
-#define PCI_DRIVER	"/sys/bus/pci/drivers/test_hmm_dma/"
+#include "dma_env.h"
 
 #define SIZE		(4 * MIB)
 #define HALF		(SIZE / 2)
-#define PAGE		4096
 #define BUF		HMM_DMA_BUF_SIZE
 /* What a page is looked at with: across no boundary, and unaligned. */
 #define ODD		1021
 #define LEN		1501
-
-/* What PCI/P2PDMA says of an exporter and an importer. */
-enum verdict { NOT_SUPPORTED, BUS_ADDR, THRU_HOST_BRIDGE };
-
-static const char *const verdicts[] = {
-	[NOT_SUPPORTED] = "not-supported",
-	[BUS_ADDR] = "bus-addr",
-	[THRU_HOST_BRIDGE] = "thru-host-bridge",
-};
-
-static int expected(const char *provider, const char *client)
-{
-	char line[128], p[32], c[32], map[32];
-	FILE *f = fopen(VERDICTS, "r");
-	int ret = -ENOENT;
-	int i;
-
-	if (!f)
-		return -errno;
-	while (ret < 0 && fgets(line, sizeof(line), f)) {
-		if (sscanf(line, "%31s %31s %31s", p, c, map) != 3 ||
-		    strcmp(p, provider) || strcmp(c, client))
-			continue;
-		for (i = 0; i < ARRAY_SIZE(verdicts); i++)
-			if (!strcmp(map, verdicts[i]))
-				ret = i;
-	}
-	fclose(f);
-	return ret;
-}
-
-static int dev_ioctl(int fd, unsigned long cmd, void *arg)
-{
-	return ioctl(fd, cmd, arg) ? -errno : 0;
-}
-
-static int dma_open(const char *bdf)
-{
-	char path[64];
-	int fd;
-
-	snprintf(path, sizeof(path), "/dev/hmm_dma-%s", bdf);
-	fd = open(path, O_RDWR | O_CLOEXEC);
-	return fd < 0 ? -errno : fd;
-}
-
-static int dma_register(int fd, void *addr, size_t size)
-{
-	struct hmm_dma_register reg = {
-		.addr = (uintptr_t)addr,
-		.size = size,
-		.flags = HMM_DMA_ALLOW_P2P,
-	};
-
-	return dev_ioctl(fd, HMM_DMA_REGISTER, &reg);
-}
-
-static int dma_fault(int fd, void *addr, size_t size, void *fail)
-{
-	struct hmm_dma_fault fault = {
-		.addr = (uintptr_t)addr,
-		.size = size,
-		.flags = HMM_DMA_WRITE,
-		.fail = (uintptr_t)fail,
-	};
-
-	return dev_ioctl(fd, HMM_DMA_FAULT, &fault);
-}
-
-static int dma_xfer(int fd, uint64_t addr, size_t len, uint64_t flags)
-{
-	struct hmm_dma_xfer xfer = {
-		.addr = addr,
-		.size = len,
-		.flags = flags,
-	};
-
-	return dev_ioctl(fd, HMM_DMA_XFER, &xfer);
-}
-
-static int dma_query(int fd, void *addr, struct hmm_dma_query *query)
-{
-	query->addr = (uintptr_t)addr;
-	return dev_ioctl(fd, HMM_DMA_QUERY, query);
-}
-
-/* Is every page of the range mapped as @flags says? */
-static int dma_all(int fd, unsigned char *addr, size_t size, uint64_t flags)
-{
-	struct hmm_dma_query query;
-	size_t off;
-	int ret;
-
-	for (off = 0; off < size; off += PAGE) {
-		ret = dma_query(fd, addr + off, &query);
-		if (ret)
-			return ret;
-		if (query.flags != flags)
-			return -EILSEQ;
-	}
-	return 0;
-}
-
-static int dma_buf_get(int fd, void *buf)
-{
-	ssize_t n = pread(fd, buf, BUF, 0);
-
-	return n < 0 ? -errno : n == BUF ? 0 : -EIO;
-}
-
-static int dma_buf_set(int fd, const void *buf)
-{
-	ssize_t n = pwrite(fd, buf, BUF, 0);
-
-	return n < 0 ? -errno : n == BUF ? 0 : -EIO;
-}
-
-/* The device reads @len bytes; -EILSEQ if they are not @want. */
-static int dma_check(int fd, void *addr, const void *want, size_t len)
-{
-	unsigned char buf[BUF];
-	int ret = dma_xfer(fd, (uintptr_t)addr, len, 0);
-
-	if (!ret)
-		ret = dma_buf_get(fd, buf);
-	if (!ret && memcmp(buf, want, len))
-		ret = -EILSEQ;
-	return ret;
-}
-
-/* The device writes @len bytes of a pattern to memory and to @ref. */
-static int dma_write(int fd, void *addr, void *ref, size_t len, uint64_t seed)
-{
-	unsigned char buf[BUF];
-	int ret;
-
-	alias_pattern(buf, BUF, seed, 0);
-	ret = dma_buf_set(fd, buf);
-	if (!ret)
-		ret = dma_xfer(fd, (uintptr_t)addr, len, HMM_DMA_WRITE);
-	if (!ret)
-		memcpy(ref, buf, len);
-	return ret;
-}
-
-static int trace_start(void)
-{
-	int ret = alias_trace_write("trace", "");
-
-	return ret ? ret : alias_trace_write("events/hmm/enable", "1");
-}
-
-static int trace_count(const void *addr, const char *event, const char *word)
-{
-	return alias_trace_find(addr, event, word, NULL, 0);
-}
-
-static int pci_remove(const char *bdf)
-{
-	char path[64];
-
-	snprintf(path, sizeof(path), PCI_DEVICES "%s/remove", bdf);
-	return alias_write(path, "1");
-}
-
-static int pci_rescan(void)
-{
-	return alias_write("/sys/bus/pci/rescan", "1");
-}
-
-/* Does an IOMMU stand between this device and memory? */
-static bool translated(const char *bdf)
-{
-	char path[96], type[16] = "";
-	FILE *f;
-
-	snprintf(path, sizeof(path), PCI_DEVICES "%s/iommu_group/type", bdf);
-	f = fopen(path, "r");
-	if (!f)
-		return false;
-	if (!fgets(type, sizeof(type), f))
-		type[0] = '\0';
-	fclose(f);
-	return !strncmp(type, "DMA", 3);
-}
-
-static bool in_bar2(const char *bdf, uint64_t addr)
-{
-	unsigned long start, end;
-	char path[96];
-	bool in = false;
-	FILE *f;
-
-	snprintf(path, sizeof(path), PCI_DEVICES "%s/resource", bdf);
-	f = fopen(path, "r");
-	if (f && fscanf(f, "%*[^\n]\n%*[^\n]\n%lx %lx", &start, &end) == 2)
-		in = addr >= start && addr <= end;
-	if (f)
-		fclose(f);
-	return in;
-}
-
-/*
- * VRAM as the exporter's BAR shows it, at the physical address @phys, behind
- * the kernel's back. NULL on error; one page, munmap() it.
- */
-static unsigned char *bar2_map(const char *bdf, uint64_t phys)
-{
-	unsigned long start, end;
-	char path[96];
-	void *p = MAP_FAILED;
-	FILE *f;
-	int fd;
-
-	snprintf(path, sizeof(path), PCI_DEVICES "%s/resource", bdf);
-	f = fopen(path, "r");
-	if (!f)
-		return NULL;
-	if (fscanf(f, "%*[^\n]\n%*[^\n]\n%lx %lx", &start, &end) == 2 &&
-	    phys >= start && phys < end) {
-		snprintf(path, sizeof(path), PCI_DEVICES "%s/resource2", bdf);
-		fd = open(path, O_RDWR | O_CLOEXEC);
-		p = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd, phys - start);
-		close(fd);
-	}
-	fclose(f);
-	return p == MAP_FAILED ? NULL : p;
-}
 
 FIXTURE(alias_dma) {
 	struct alias_gpu gpu;
@@ -269,8 +29,7 @@ FIXTURE(alias_dma) {
 	void *map;
 	size_t map_size;
 	struct drm_ivgpu_counters base;
-	int kmsg;
-	int faults;
+	struct dma_faults faults;
 };
 
 FIXTURE_VARIANT(alias_dma) {
@@ -281,18 +40,6 @@ FIXTURE_VARIANT(alias_dma) {
 FIXTURE_VARIANT_ADD(alias_dma, consent_pte) { .consent = true };
 FIXTURE_VARIANT_ADD(alias_dma, consent_thp) { .consent = true, .thp = true };
 FIXTURE_VARIANT_ADD(alias_dma, refused_pte) { };
-
-/* How a page must be mapped that was answered as @verdict says. */
-static uint64_t mapped_as(bool consent, enum verdict verdict)
-{
-	uint64_t flags = HMM_DMA_PAGE_MAPPED | HMM_DMA_PAGE_WRITE;
-
-	if (consent && verdict != NOT_SUPPORTED)
-		flags |= HMM_DMA_PAGE_ALIAS;
-	if (consent && verdict == BUS_ADDR)
-		flags |= HMM_DMA_PAGE_BUS;
-	return flags;
-}
 
 /* All is in VRAM, nothing is mapped for the device. */
 static int fill(struct _test_data_alias_dma *self, uint64_t seed)
@@ -318,15 +65,13 @@ FIXTURE_SETUP(alias_dma)
 	ASSERT_EQ(0, alias_param_set("p2p", variant->consent ? "Y" : "N"));
 	ASSERT_EQ(0, alias_gpu_open(&self->gpu, 0));
 	ASSERT_STREQ(getenv("GPU0"), self->gpu.bdf);
-	verdict = expected("GPU0", "DMA0");
+	verdict = dma_verdict("GPU0", "DMA0");
 	ASSERT_LE(0, verdict);
 	self->verdict = verdict;
 	self->alias = variant->consent && verdict != NOT_SUPPORTED;
-	self->mapped = mapped_as(variant->consent, verdict);
-	self->iommu = translated(self->bdf);
-	self->kmsg = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-	ASSERT_LE(0, self->kmsg);
-	ASSERT_LE(0, lseek(self->kmsg, 0, SEEK_END));
+	self->mapped = dma_mapped_as(variant->consent, verdict);
+	self->iommu = pci_translated(self->bdf);
+	ASSERT_EQ(0, dma_faults_open(&self->faults, self->bdf));
 
 	self->mem = alias_map(SIZE, variant->thp, &self->map, &self->map_size);
 	self->ref = malloc(SIZE);
@@ -339,35 +84,10 @@ FIXTURE_SETUP(alias_dma)
 	ASSERT_EQ(0, dma_all(self->fd, self->mem, SIZE, 0));
 }
 
-/* New faults of the IOMMU, by this device, and at @addr. */
-static int iommu_faults(struct _test_data_alias_dma *self, uint64_t addr,
-			int *here)
-{
-	char record[1024], where[64], who[64];
-	ssize_t n;
-
-	snprintf(where, sizeof(where), "fault addr 0x%llx ",
-		 (unsigned long long)(addr & ~(PAGE - 1ULL)));
-	snprintf(who, sizeof(who), "Request device [%s]", self->bdf);
-	while ((n = read(self->kmsg, record, sizeof(record) - 1)) > 0) {
-		record[n] = '\0';
-		if (!strstr(record, "DMAR: [") || !strstr(record, who))
-			continue;
-		self->faults++;
-		if (strstr(record, where))
-			++*here;
-	}
-	return n < 0 && errno != EAGAIN ? -errno : 0;
-}
-
 FIXTURE_TEARDOWN(alias_dma)
 {
-	int here = 0;
-
-	/* Those that a test provokes are counted off by it. */
-	EXPECT_EQ(0, iommu_faults(self, 0, &here));
-	EXPECT_EQ(0, self->faults);
-	alias_trace_write("events/hmm/enable", "0");
+	EXPECT_EQ(0, dma_faults_close(&self->faults));
+	dma_trace_stop();
 	close(self->fd);
 	alias_gpu_close(&self->gpu);
 	munmap(self->map, self->map_size);
@@ -454,7 +174,7 @@ TEST_F(alias_dma, whole_range)
 		/* The BAR is where its bus address is, on this machine. */
 		EXPECT_EQ(self->alias && (self->verdict == BUS_ADDR ||
 					  !self->iommu),
-			  in_bar2(self->gpu.bdf, query.dma_addr));
+			  pci_in_bar2(self->gpu.bdf, query.dma_addr));
 	}
 
 	/* Again, nothing is new. */
@@ -473,32 +193,32 @@ TEST_F(alias_dma, trace)
 
 	snprintf(exporter, sizeof(exporter), "exporter=%s", self->gpu.bdf);
 	snprintf(importer, sizeof(importer), "importer=%s", self->bdf);
-	ASSERT_EQ(0, trace_start());
+	ASSERT_EQ(0, dma_trace_start());
 	ASSERT_EQ(0, dma_fault(self->fd, self->mem, PAGE, NULL));
 	if (self->alias) {
-		EXPECT_EQ(1, trace_count(self->mem, "hmm_alias_grant",
-					 exporter));
-		EXPECT_EQ(1, trace_count(self->mem, "hmm_alias_grant",
-					 importer));
-		EXPECT_EQ(1, trace_count(self->mem, "hmm_alias_grant",
-					 "access=dma"));
-		EXPECT_EQ(0, trace_count(self->mem, "hmm_alias_refuse",
-					 importer));
+		EXPECT_EQ(1, dma_trace_count(self->mem, "hmm_alias_grant",
+					     exporter));
+		EXPECT_EQ(1, dma_trace_count(self->mem, "hmm_alias_grant",
+					     importer));
+		EXPECT_EQ(1, dma_trace_count(self->mem, "hmm_alias_grant",
+					     "access=dma"));
+		EXPECT_EQ(0, dma_trace_count(self->mem, "hmm_alias_refuse",
+					     importer));
 	} else {
-		EXPECT_EQ(0, trace_count(self->mem, "hmm_alias_grant",
-					 importer));
-		EXPECT_LT(0, trace_count(self->mem, "hmm_alias_refuse",
-					 importer));
-		EXPECT_LT(0, trace_count(self->mem, "hmm_alias_refuse",
-					 reason));
-		EXPECT_LT(0, trace_count(self->mem, "hmm_alias_refuse",
-					 "fallback=ram"));
+		EXPECT_EQ(0, dma_trace_count(self->mem, "hmm_alias_grant",
+					     importer));
+		EXPECT_LT(0, dma_trace_count(self->mem, "hmm_alias_refuse",
+					     importer));
+		EXPECT_LT(0, dma_trace_count(self->mem, "hmm_alias_refuse",
+					     reason));
+		EXPECT_LT(0, dma_trace_count(self->mem, "hmm_alias_refuse",
+					     "fallback=ram"));
 	}
 	ASSERT_LE(0, alias_gpu_place(&self->gpu, self->mem, SIZE,
 				     IVGPU_PLACE_RAM));
 	EXPECT_EQ(self->alias,
-		  trace_count(NULL, "hmm_alias_invalidate",
-				    importer) > 0);
+		  dma_trace_count(NULL, "hmm_alias_invalidate",
+				  importer) > 0);
 }
 
 /*
@@ -509,7 +229,7 @@ TEST_F(alias_dma, trace)
 TEST_F_TIMEOUT(alias_dma, mixed, 120)
 {
 	static const char *const importers[] = { "DMA0", "DMA1" };
-	const uint64_t ram = mapped_as(false, NOT_SUPPORTED);
+	const uint64_t ram = dma_mapped_as(false, NOT_SUPPORTED);
 	const size_t part = 2 * MIB, size = 4 * part;
 	unsigned char *mem, *ref = malloc(size);
 	struct alias_gpu second;
@@ -523,8 +243,8 @@ TEST_F_TIMEOUT(alias_dma, mixed, 120)
 	ASSERT_NE(NULL, mem);
 	ASSERT_NE(NULL, ref);
 	for (i = 0; i < ARRAY_SIZE(importers) && getenv(importers[i]); i++) {
-		int first = expected("GPU0", importers[i]);
-		int other = expected("GPU1", importers[i]);
+		int first = dma_verdict("GPU0", importers[i]);
+		int other = dma_verdict("GPU1", importers[i]);
 
 		ASSERT_LE(0, first);
 		ASSERT_LE(0, other);
@@ -542,10 +262,10 @@ TEST_F_TIMEOUT(alias_dma, mixed, 120)
 		ASSERT_EQ(0, dma_register(fd[i], mem, size));
 		ASSERT_EQ(0, dma_fault(fd[i], mem, size, NULL));
 		EXPECT_EQ(0, dma_all(fd[i], mem, part,
-				     mapped_as(variant->consent, first)));
+				     dma_mapped_as(variant->consent, first)));
 		EXPECT_EQ(0, dma_all(fd[i], mem + part, part, ram));
 		EXPECT_EQ(0, dma_all(fd[i], mem + 2 * part, part,
-				     mapped_as(variant->consent, other)));
+				     dma_mapped_as(variant->consent, other)));
 		EXPECT_EQ(0, dma_all(fd[i], mem + 3 * part, part, ram));
 		for (j = 0; j < size; j += part) {
 			EXPECT_EQ(0, dma_check(fd[i], mem + j, ref + j, LEN));
@@ -571,7 +291,7 @@ TEST_F_TIMEOUT(alias_dma, mixed, 120)
 /* The alias of one page cannot be mapped: RAM is asked for, once, for it. */
 TEST_F(alias_dma, late_failure)
 {
-	const uint64_t ram = mapped_as(false, 0);
+	const uint64_t ram = dma_mapped_as(false, 0);
 	unsigned char *fail = self->mem + 5 * PAGE;
 	struct drm_ivgpu_counters now;
 	struct hmm_dma_query query;
@@ -601,73 +321,14 @@ TEST_F(alias_dma, late_failure)
 	EXPECT_EQ(0, dma_all(self->fd, self->mem, SIZE, self->mapped));
 }
 
-/*
- * The kernel reports few faults in 5 s and nothing of those that it leaves out.
- * Waits until it would report two.
- */
-static void faults_reportable(void)
-{
-	int fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-	unsigned long long us, last = 0;
-	struct timespec ts;
-	char record[1024];
-	ssize_t n;
-
-	while ((n = read(fd, record, sizeof(record) - 1)) > 0) {
-		record[n] = '\0';
-		if (strstr(record, "DMAR: ") &&
-		    sscanf(record, "%*u,%*u,%llu", &us) == 1)
-			last = us;
-	}
-	close(fd);
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	us = ts.tv_sec * 1000000ULL + ts.tv_nsec / 1000;
-	if (last && us < last + 5500000)
-		usleep(last + 5500000 - us);
-}
-
 /* A transfer by the DMA address that is no longer: it faults, moves nothing. */
 static void expect_dead(struct __test_metadata *_metadata,
 			struct _test_data_alias_dma *self, uint64_t dma_addr,
 			const unsigned char *vram)
 {
-	const struct timespec ms = { .tv_nsec = 1000000 };
-	unsigned char poison[BUF], buf[BUF], before[PAGE];
-	uint64_t flags;
-	size_t i, same;
-	int here, tries;
-
 	/* Without an IOMMU such a transfer would go where the address says. */
-	if (!self->iommu || in_bar2(self->gpu.bdf, dma_addr))
-		return;
-
-	if (vram)
-		memcpy(before, vram, PAGE);
-	alias_pattern(poison, BUF, 99, 0);
-	faults_reportable();
-	for (flags = 0; flags <= HMM_DMA_WRITE; flags += HMM_DMA_WRITE) {
-		ASSERT_EQ(0, dma_buf_set(self->fd, poison));
-		ASSERT_EQ(0, dma_xfer(self->fd, dma_addr, BUF,
-				      flags | HMM_DMA_RAW));
-		here = 0;
-		for (tries = 2000; !here && tries; tries--) {
-			ASSERT_EQ(0, iommu_faults(self, dma_addr, &here));
-			nanosleep(&ms, NULL);
-		}
-		EXPECT_LT(0, here)
-			TH_LOG("no IOMMU fault, %s",
-			       flags ? "write" : "read");
-		self->faults -= here;
-		if (vram)
-			EXPECT_EQ(0, memcmp(before, vram, PAGE));
-		if (flags)
-			continue;
-		/* An aborted read completes with nothing of the memory. */
-		ASSERT_EQ(0, dma_buf_get(self->fd, buf));
-		for (i = 0, same = 0; vram && i < BUF; i++)
-			same += buf[i] == before[i];
-		EXPECT_GT(BUF / 8, same);
-	}
+	if (self->iommu && !pci_in_bar2(self->gpu.bdf, dma_addr))
+		EXPECT_EQ(0, dma_dead(self->fd, &self->faults, dma_addr, vram));
 }
 
 /* A page in use, in the middle of the memory: at the start of a huge page. */
@@ -688,7 +349,7 @@ static void hold(struct __test_metadata *_metadata,
 
 	held->mem = self->mem + HALF;
 	held->vram = NULL;
-	ASSERT_EQ(0, trace_start());
+	ASSERT_EQ(0, dma_trace_start());
 	ASSERT_EQ(0, dma_fault(self->fd, self->mem, SIZE, NULL));
 	ASSERT_EQ(0, dma_all(self->fd, self->mem, SIZE, self->mapped));
 	ASSERT_EQ(0, dma_query(self->fd, held->mem, &query));
@@ -699,11 +360,11 @@ static void hold(struct __test_metadata *_metadata,
 					      importer, line, sizeof(line)));
 		ASSERT_NE(NULL, strstr(line, " phys="));
 		phys = strtoul(strstr(line, " phys=") + 6, NULL, 16);
-		held->vram = bar2_map(self->gpu.bdf, phys);
+		held->vram = pci_bar2_map(self->gpu.bdf, phys);
 		ASSERT_NE(NULL, held->vram);
 		EXPECT_EQ(0, memcmp(held->vram, self->ref + HALF, PAGE));
 	}
-	alias_trace_write("events/hmm/enable", "0");
+	dma_trace_stop();
 
 	/* What expect_dead() does not see afterwards, it would see now. */
 	ASSERT_EQ(0, dma_xfer(self->fd, held->dma_addr, BUF, HMM_DMA_RAW));
@@ -923,9 +584,9 @@ TEST_F(alias_dma, importer_unbound)
 	struct held held;
 
 	hold(_metadata, self, &held);
-	ASSERT_EQ(0, alias_write(PCI_DRIVER "unbind", self->bdf));
+	ASSERT_EQ(0, alias_write(DMA_DRIVER "unbind", self->bdf));
 	expect_orphan(_metadata, self);
-	ASSERT_EQ(0, alias_write(PCI_DRIVER "bind", self->bdf));
+	ASSERT_EQ(0, alias_write(DMA_DRIVER "bind", self->bdf));
 	expect_orphan(_metadata, self);
 	reopen(_metadata, self, &held);
 }
