@@ -68,7 +68,7 @@ FIXTURE_SETUP(alias_dma)
 	verdict = dma_verdict("GPU0", "DMA0");
 	ASSERT_LE(0, verdict);
 	self->verdict = verdict;
-	self->alias = variant->consent && verdict != NOT_SUPPORTED;
+	self->alias = variant->consent && dma_allowed(verdict);
 	self->mapped = dma_mapped_as(variant->consent, verdict);
 	self->iommu = pci_translated(self->bdf);
 	ASSERT_EQ(0, dma_faults_open(&self->faults, self->bdf));
@@ -187,8 +187,6 @@ TEST_F(alias_dma, whole_range)
 
 TEST_F(alias_dma, trace)
 {
-	const char *reason = self->verdict == NOT_SUPPORTED ?
-		"reason=no-fabric" : "reason=exporter-refused";
 	char exporter[64], importer[64];
 
 	snprintf(exporter, sizeof(exporter), "exporter=%s", self->gpu.bdf);
@@ -210,7 +208,7 @@ TEST_F(alias_dma, trace)
 		EXPECT_LT(0, dma_trace_count(self->mem, "hmm_alias_refuse",
 					     importer));
 		EXPECT_LT(0, dma_trace_count(self->mem, "hmm_alias_refuse",
-					     reason));
+					     dma_reason(self->verdict)));
 		EXPECT_LT(0, dma_trace_count(self->mem, "hmm_alias_refuse",
 					     "fallback=ram"));
 	}

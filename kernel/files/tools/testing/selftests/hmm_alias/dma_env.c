@@ -17,6 +17,7 @@
 
 static const char *const verdicts[] = {
 	[NOT_SUPPORTED] = "not-supported",
+	[UNTRUSTED] = "untrusted",
 	[BUS_ADDR] = "bus-addr",
 	[THRU_HOST_BRIDGE] = "thru-host-bridge",
 };
@@ -42,11 +43,28 @@ int dma_verdict(const char *provider, const char *client)
 	return ret;
 }
 
+bool dma_allowed(enum verdict verdict)
+{
+	return verdict == BUS_ADDR || verdict == THRU_HOST_BRIDGE;
+}
+
+const char *dma_reason(enum verdict verdict)
+{
+	switch (verdict) {
+	case NOT_SUPPORTED:
+		return "reason=no-fabric";
+	case UNTRUSTED:
+		return "reason=untrusted-importer";
+	default:
+		return "reason=exporter-refused";
+	}
+}
+
 uint64_t dma_mapped_as(bool consent, enum verdict verdict)
 {
 	uint64_t flags = HMM_DMA_PAGE_MAPPED | HMM_DMA_PAGE_WRITE;
 
-	if (consent && verdict != NOT_SUPPORTED)
+	if (consent && dma_allowed(verdict))
 		flags |= HMM_DMA_PAGE_ALIAS;
 	if (consent && verdict == BUS_ADDR)
 		flags |= HMM_DMA_PAGE_BUS;

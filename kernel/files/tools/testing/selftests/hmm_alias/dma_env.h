@@ -22,14 +22,20 @@
 #define PCI_DEVICES	"/sys/bus/pci/devices/"
 #define DMA_DRIVER	"/sys/bus/pci/drivers/test_hmm_dma/"
 
-/* What PCI/P2PDMA says of an exporter and an importer. */
-enum verdict { NOT_SUPPORTED, BUS_ADDR, THRU_HOST_BRIDGE };
+/*
+ * What the kernel says of an exporter and an importer: PCI/P2PDMA's answer, or
+ * that the importer is not trusted.
+ */
+enum verdict { NOT_SUPPORTED, UNTRUSTED, BUS_ADDR, THRU_HOST_BRIDGE };
 
 /*
  * The verdict on two devices, by the topology's file, whose lines are
- * "PROVIDER CLIENT not-supported|bus-addr|thru-host-bridge".
+ * "PROVIDER CLIENT not-supported|untrusted|bus-addr|thru-host-bridge".
  */
 int dma_verdict(const char *provider, const char *client);
+bool dma_allowed(enum verdict verdict);
+/* "reason=" in the trace of a refusal by @verdict, else by the exporter */
+const char *dma_reason(enum verdict verdict);
 
 /* How a writable page is mapped (HMM_DMA_PAGE_*) that came from VRAM. */
 uint64_t dma_mapped_as(bool consent, enum verdict verdict);
