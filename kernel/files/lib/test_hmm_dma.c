@@ -88,9 +88,11 @@ struct edu_dev {
  * @npages: 0 until the range is registered
  * @p2p: aliases are welcome
  * @lock: held by edu_invalidate(), and while the device accesses memory;
- *	protects @map and @last
- * @map: the pages and where they are mapped
- * @last: the DMA addresses that were used last, for the tests only
+ *	protects @map and @dma
+ * @map: the pages and where they are mapped. All its entries are of one size,
+ *	as those of a NIC's translation table: PAGE_SIZE, or PMD_SIZE as long as
+ *	all memory comes in such pieces
+ * @dma: the DMA address of each entry of @map that is mapped
  */
 struct edu_mr {
 	struct edu_dev *dev;
@@ -101,7 +103,7 @@ struct edu_mr {
 	bool p2p;
 	struct mutex lock;
 	struct hmm_dma_map map;
-	dma_addr_t *last;
+	dma_addr_t *dma;
 };
 
 static void edu_free(struct kref *ref)
@@ -142,14 +144,28 @@ static int edu_transfer(struct edu_dev *dev, dma_addr_t addr, u32 offset,
 	return ret;
 }
 
-/* The pages in [addr, end) may not be used any longer. */
+static size_t edu_entry(struct edu_mr *mr, unsigned long addr)
+{
+	return (addr - mr->start) / mr->map.dma_entry_size;
+}
+
+static dma_addr_t edu_dma_addr(struct edu_mr *mr, unsigned long addr)
+{
+	return mr->dma[edu_entry(mr, addr)] +
+	       (addr - mr->start) % mr->map.dma_entry_size;
+}
+
+/*
+ * The pages in [addr, end) may not be used any longer. An entry that loses a
+ * part of its pages loses all of them.
+ */
 static void edu_unmap(struct edu_mr *mr, unsigned long addr, unsigned long end)
 {
-	size_t idx = (addr - mr->start) >> PAGE_SHIFT;
+	size_t idx;
 
 	lockdep_assert_held(&mr->lock);
 
-	for (; addr < end; addr += PAGE_SIZE, idx++) {
+	for (idx = edu_entry(mr, addr); idx <= edu_entry(mr, end - 1); idx++) {
 		unsigned long pfn = mr->map.pfn_list[idx];
 
 		/* An alias was dirtied when it was answered for writing. */
@@ -186,6 +202,26 @@ static const struct mmu_interval_notifier_ops edu_notifier_ops = {
 };
 
 /*
+ * Memory does not come in pieces as large as the entries, or no longer: a piece
+ * was split, or has a hole. The MR has small entries from now on. Returns false
+ * if it had them before.
+ */
+static bool edu_split(struct edu_mr *mr)
+{
+	bool split;
+
+	mutex_lock(&mr->lock);
+	split = mr->map.dma_entry_size != PAGE_SIZE;
+	if (split) {
+		edu_unmap(mr, mr->start, mr->start + mr->npages * PAGE_SIZE);
+		/* It was allocated for this many entries, whatever their size */
+		mr->map.dma_entry_size = PAGE_SIZE;
+	}
+	mutex_unlock(&mr->lock);
+	return split;
+}
+
+/*
  * Maps what @range was answered with. Those that fail are left with the answer
  * that hmm_range_drop_p2p() wants to see.
  */
@@ -194,35 +230,41 @@ static int edu_map(struct edu_mr *mr, struct hmm_range *range,
 {
 	const unsigned long mapped = HMM_PFN_DMA_MAPPED | HMM_PFN_P2PDMA |
 				     HMM_PFN_P2PDMA_BUS;
+	const size_t size = mr->map.dma_entry_size;
 	struct pci_p2pdma_map_state state = {};
-	size_t first = (range->start - mr->start) >> PAGE_SHIFT;
-	size_t npages = (range->end - range->start) >> PAGE_SHIFT;
-	size_t i;
+	size_t idx = edu_entry(mr, range->start);
+	unsigned long *answer = range->hmm_pfns;
+	unsigned long start;
 	int ret = 0;
 
 	lockdep_assert_held(&mr->lock);
 
-	for (i = 0; i < npages; i++) {
-		unsigned long *pfn = &mr->map.pfn_list[first + i];
+	for (start = range->start; start < range->end;
+	     start += size, answer += size / PAGE_SIZE, idx++) {
+		unsigned long *pfn = &mr->map.pfn_list[idx];
 		dma_addr_t addr;
 
+		/* The pages of an entry must be one piece of memory. */
+		if (PAGE_SIZE << hmm_pfn_to_map_order(*answer) < size)
+			return -EFAULT;
+
 		/* Had it moved, it would have been unmapped. */
-		*pfn = (*pfn & mapped) | range->hmm_pfns[i];
+		*pfn = (*pfn & mapped) | *answer;
 
 		/* To fail as if the exporter had no BAR: pfn 0 is in none. */
-		if (range->start + i * PAGE_SIZE == fail &&
-		    (*pfn & HMM_PFN_ALIAS) && !(*pfn & HMM_PFN_DMA_MAPPED))
+		if (fail - start < size && (*pfn & HMM_PFN_ALIAS) &&
+		    !(*pfn & HMM_PFN_DMA_MAPPED))
 			*pfn &= HMM_PFN_FLAGS;
 
-		addr = hmm_dma_map_pfn(&mr->dev->pdev->dev, &mr->map,
-				       first + i, &state);
+		addr = hmm_dma_map_pfn(&mr->dev->pdev->dev, &mr->map, idx,
+				       &state);
 		if (dma_mapping_error(&mr->dev->pdev->dev, addr)) {
-			range->hmm_pfns[i] = *pfn;
+			*answer = *pfn;
 			*pfn = 0;
 			ret = -EIO;
 			continue;
 		}
-		mr->last[first + i] = addr;
+		mr->dma[idx] = addr;
 	}
 	return ret;
 }
@@ -232,13 +274,14 @@ static int edu_map(struct edu_mr *mr, struct hmm_range *range,
  * are where the DMA addresses lead.
  */
 static int edu_fault_and_lock(struct edu_mr *mr, unsigned long start,
-			      unsigned long npages, bool write,
-			      unsigned long fail)
+			      unsigned long end, bool write, unsigned long fail)
 {
+	const size_t size = READ_ONCE(mr->map.dma_entry_size);
 	struct hmm_range range = {
 		.notifier = &mr->notifier,
-		.start = start,
-		.end = start + npages * PAGE_SIZE,
+		/* Entries are mapped whole. */
+		.start = ALIGN_DOWN(start, size),
+		.end = ALIGN(end, size),
 		.default_flags = HMM_PFN_REQ_FAULT |
 				 (write ? HMM_PFN_REQ_WRITE : 0) |
 				 (mr->p2p ? HMM_PFN_REQ_ALLOW_P2P : 0),
@@ -252,7 +295,8 @@ static int edu_fault_and_lock(struct edu_mr *mr, unsigned long start,
 	 * is checked, the answer may be wrong, and edu_invalidate() is free to
 	 * change the map.
 	 */
-	range.hmm_pfns = kvcalloc(npages, sizeof(*range.hmm_pfns), GFP_KERNEL);
+	range.hmm_pfns = kvcalloc((range.end - range.start) >> PAGE_SHIFT,
+				  sizeof(*range.hmm_pfns), GFP_KERNEL);
 	if (!range.hmm_pfns)
 		return -ENOMEM;
 
@@ -275,12 +319,16 @@ static int edu_fault_and_lock(struct edu_mr *mr, unsigned long start,
 			break;
 	}
 	kvfree(range.hmm_pfns);
+	/* For want of pages that are there only because entries are large? */
+	if ((ret == -EFAULT || ret == -EPERM) && edu_split(mr))
+		ret = edu_fault_and_lock(mr, start, end, write, fail);
 	return ret;
 }
 
 static int edu_mr_register(struct edu_mr *mr,
 			   const struct hmm_dma_register *args)
 {
+	const size_t entry = args->flags & HMM_DMA_HUGE ? PMD_SIZE : PAGE_SIZE;
 	struct device *dma_dev = &mr->dev->pdev->dev;
 	int ret;
 
@@ -289,18 +337,18 @@ static int edu_mr_register(struct edu_mr *mr,
 	if (mr->npages)
 		return -EBUSY;
 	if (!args->size || args->size > SZ_1G ||
-	    !PAGE_ALIGNED(args->addr | args->size) ||
-	    args->flags & ~HMM_DMA_ALLOW_P2P)
+	    !IS_ALIGNED(args->addr | args->size, entry) ||
+	    args->flags & ~(HMM_DMA_ALLOW_P2P | HMM_DMA_HUGE))
 		return -EINVAL;
 
-	mr->last = kvcalloc(args->size >> PAGE_SHIFT, sizeof(*mr->last),
+	mr->dma = kvcalloc(args->size >> PAGE_SHIFT, sizeof(*mr->dma),
 			    GFP_KERNEL);
-	if (!mr->last)
+	if (!mr->dma)
 		return -ENOMEM;
 	ret = hmm_dma_map_alloc(dma_dev, &mr->map, args->size >> PAGE_SHIFT,
-				PAGE_SIZE);
+				entry);
 	if (ret)
-		goto err_last;
+		goto err_dma;
 
 	/* All that edu_invalidate() needs, before it can be called */
 	mr->p2p = args->flags & HMM_DMA_ALLOW_P2P;
@@ -317,8 +365,8 @@ static int edu_mr_register(struct edu_mr *mr,
 err_map:
 	mr->npages = 0;
 	hmm_dma_map_free(dma_dev, &mr->map);
-err_last:
-	kvfree(mr->last);
+err_dma:
+	kvfree(mr->dma);
 	return ret;
 }
 
@@ -331,7 +379,7 @@ static void edu_mr_unregister(struct edu_mr *mr)
 	edu_unmap(mr, mr->start, mr->start + mr->npages * PAGE_SIZE);
 	mutex_unlock(&mr->lock);
 	hmm_dma_map_free(&mr->dev->pdev->dev, &mr->map);
-	kvfree(mr->last);
+	kvfree(mr->dma);
 	list_del_init(&mr->link);
 }
 
@@ -355,7 +403,7 @@ static int edu_mr_fault(struct edu_mr *mr, const struct hmm_dma_fault *args)
 	    args->flags & ~HMM_DMA_WRITE)
 		return -EINVAL;
 
-	ret = edu_fault_and_lock(mr, args->addr, args->size >> PAGE_SHIFT,
+	ret = edu_fault_and_lock(mr, args->addr, args->addr + args->size,
 				 args->flags & HMM_DMA_WRITE, args->fail);
 	if (!ret)
 		mutex_unlock(&mr->lock);
@@ -368,7 +416,6 @@ static int edu_mr_xfer(struct edu_mr *mr, const struct hmm_dma_xfer *args)
 	const unsigned long want = HMM_PFN_DMA_MAPPED |
 				   (write ? HMM_PFN_WRITE : 0);
 	unsigned long page = args->addr & PAGE_MASK;
-	size_t idx;
 	int ret;
 
 	if (args->flags & ~(HMM_DMA_WRITE | HMM_DMA_RAW) || !args->size ||
@@ -388,38 +435,34 @@ static int edu_mr_xfer(struct edu_mr *mr, const struct hmm_dma_xfer *args)
 	if (ret)
 		return ret;
 
-	idx = (page - mr->start) >> PAGE_SHIFT;
 	mutex_lock(&mr->lock);
-	if ((mr->map.pfn_list[idx] & want) != want) {
+	if ((mr->map.pfn_list[edu_entry(mr, page)] & want) != want) {
 		mutex_unlock(&mr->lock);
-		ret = edu_fault_and_lock(mr, page, 1, write, 0);
+		ret = edu_fault_and_lock(mr, page, page + PAGE_SIZE, write, 0);
 		if (ret)
 			return ret;
 	}
-	ret = edu_transfer(mr->dev, mr->last[idx] + offset_in_page(args->addr),
-			   args->offset, args->size, write);
+	ret = edu_transfer(mr->dev, edu_dma_addr(mr, args->addr), args->offset,
+			   args->size, write);
 	mutex_unlock(&mr->lock);
 	return ret;
 }
 
 static int edu_mr_query(struct edu_mr *mr, struct hmm_dma_query *args)
 {
-	unsigned long pfn;
-	size_t idx;
 	int ret = edu_mr_check(mr, args->addr, 1);
+	unsigned long pfn;
 
 	if (ret)
 		return ret;
 
-	idx = (args->addr - mr->start) >> PAGE_SHIFT;
-	mutex_lock(&mr->lock);
-	pfn = mr->map.pfn_list[idx];
-	args->dma_addr = mr->last[idx];
-	mutex_unlock(&mr->lock);
-
 	args->flags = 0;
+	args->dma_addr = 0;
+	guard(mutex)(&mr->lock);
+	pfn = mr->map.pfn_list[edu_entry(mr, args->addr)];
 	if (!(pfn & HMM_PFN_DMA_MAPPED))
 		return 0;
+	args->dma_addr = edu_dma_addr(mr, args->addr & PAGE_MASK);
 	args->flags |= HMM_DMA_PAGE_MAPPED;
 	if (pfn & HMM_PFN_WRITE)
 		args->flags |= HMM_DMA_PAGE_WRITE;
@@ -427,6 +470,8 @@ static int edu_mr_query(struct edu_mr *mr, struct hmm_dma_query *args)
 		args->flags |= HMM_DMA_PAGE_ALIAS;
 	if (pfn & HMM_PFN_P2PDMA_BUS)
 		args->flags |= HMM_DMA_PAGE_BUS;
+	if (mr->map.dma_entry_size != PAGE_SIZE)
+		args->flags |= HMM_DMA_PAGE_HUGE;
 	return 0;
 }
 

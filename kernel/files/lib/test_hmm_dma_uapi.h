@@ -19,9 +19,13 @@
  * struct hmm_dma_register - which memory the device may use
  * @addr: page aligned user address
  * @size: multiple of the page size, at most 1 GiB
- * @flags: HMM_DMA_ALLOW_P2P or 0
+ * @flags: HMM_DMA_ALLOW_P2P, HMM_DMA_HUGE
  *
  * Once per open file. Nothing is faulted yet.
+ *
+ * With HMM_DMA_HUGE, where @addr and @size are multiples of 2 MiB, so much is
+ * faulted and mapped at a time, as one entry. A fault that does not find an
+ * entry's memory in one piece makes all entries small, for good.
  *
  * Errors: EBUSY (done before), EINVAL, EOPNOTSUPP (the device does not reach
  * all memory), ENODEV, ENOMEM.
@@ -30,6 +34,7 @@ struct hmm_dma_register {
 	__u64 addr;
 	__u64 size;
 #define HMM_DMA_ALLOW_P2P	0x1
+#define HMM_DMA_HUGE		0x2
 	__u64 flags;
 };
 
@@ -74,7 +79,7 @@ struct hmm_dma_xfer {
 /**
  * struct hmm_dma_query - how a page is mapped now; faults nothing
  * @addr: user address inside the registered range
- * @dma_addr: out: the DMA address the page has, or had when it was mapped last
+ * @dma_addr: out: the DMA address of the page, 0 if it is not mapped
  * @flags: out: HMM_DMA_PAGE_*, 0 if it is not mapped
  */
 struct hmm_dma_query {
@@ -86,6 +91,8 @@ struct hmm_dma_query {
 #define HMM_DMA_PAGE_ALIAS	0x4
 /* ... and @dma_addr is a PCI bus address. */
 #define HMM_DMA_PAGE_BUS	0x8
+/* It is a part of an entry of 2 MiB. */
+#define HMM_DMA_PAGE_HUGE	0x10
 	__u64 flags;
 };
 

@@ -86,15 +86,20 @@ int dma_open(const char *bdf)
 	return fd < 0 ? -errno : fd;
 }
 
-int dma_register(int fd, void *addr, size_t size)
+int dma_register_as(int fd, void *addr, size_t size, uint64_t flags)
 {
 	struct hmm_dma_register reg = {
 		.addr = (uintptr_t)addr,
 		.size = size,
-		.flags = HMM_DMA_ALLOW_P2P,
+		.flags = flags,
 	};
 
 	return dev_ioctl(fd, HMM_DMA_REGISTER, &reg);
+}
+
+int dma_register(int fd, void *addr, size_t size)
+{
+	return dma_register_as(fd, addr, size, HMM_DMA_ALLOW_P2P);
 }
 
 int dma_fault(int fd, void *addr, size_t size, void *fail)
