@@ -29,6 +29,7 @@
 #include <linux/mm.h>
 #include <linux/mmu_notifier.h>
 #include <linux/module.h>
+#include <linux/moduleparam.h>
 #include <linux/pci.h>
 #include <linux/pci-p2pdma.h>
 #include <linux/sizes.h>
@@ -45,6 +46,11 @@
 #define EDU_DMA_TO_BUS		BIT(1)
 /* Where the buffer is, in the device's own address space */
 #define EDU_BUF			0x40000
+/* What it really has is its property dma_mask, which cannot be read. */
+static uint dma_bits = 64;
+module_param(dma_bits, uint, 0644);
+MODULE_PARM_DESC(dma_bits, "width of the addresses that a device is taken to have; read when it is bound (default: 64)");
+
 /* A transfer takes 100 ms of the virtual machine's time. */
 #define EDU_TIMEOUT_US		(10 * USEC_PER_SEC)
 
@@ -620,8 +626,8 @@ static int edu_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	ret = pcim_enable_device(pdev);
 	if (ret)
 		return ret;
-	/* What it really has is its property dma_mask, which cannot be read. */
-	ret = dma_set_mask_and_coherent(&pdev->dev, DMA_BIT_MASK(64));
+	ret = dma_set_mask_and_coherent(&pdev->dev,
+					DMA_BIT_MASK(clamp(dma_bits, 24, 64)));
 	if (ret)
 		return ret;
 

@@ -46,8 +46,9 @@ struct hmm_dma_register {
  * @fail: address of one page whose alias, should it get one, cannot be mapped;
  *	0 for none
  *
- * Errors: those of hmm_range_fault(), EIO (cannot be mapped), EXDEV (another
- * process' file), EINVAL, ENODEV.
+ * Errors: those of hmm_range_fault(), EIO (cannot be mapped, in RAM neither:
+ * the device has no address left for it), EXDEV (another process' file),
+ * EINVAL, ENODEV. After an error any of the pages may be mapped.
  */
 struct hmm_dma_fault {
 	__u64 addr;

@@ -30,6 +30,8 @@ FIXTURE(alias_dma) {
 	size_t map_size;
 	struct drm_ivgpu_counters base;
 	struct dma_faults faults;
+	bool small_aperture;
+	bool narrow;
 };
 
 FIXTURE_VARIANT(alias_dma) {
@@ -89,6 +91,10 @@ FIXTURE_TEARDOWN(alias_dma)
 	EXPECT_EQ(0, dma_faults_close(&self->faults));
 	dma_trace_stop();
 	close(self->fd);
+	if (self->narrow)
+		EXPECT_EQ(0, dma_rebind(self->bdf, "64"));
+	if (self->small_aperture)
+		EXPECT_EQ(0, alias_gpu_rebind(&self->gpu, "aperture", "0"));
 	alias_gpu_close(&self->gpu);
 	munmap(self->map, self->map_size);
 	free(self->ref);
@@ -295,7 +301,10 @@ TEST_F(alias_dma, late_failure)
 	struct hmm_dma_query query;
 	uint64_t sum;
 
+	ASSERT_EQ(0, dma_trace_start());
 	ASSERT_EQ(0, dma_fault(self->fd, self->mem, SIZE, fail));
+	EXPECT_EQ(self->alias, dma_trace_count(NULL, "hmm_alias_map_fail",
+					       "reason=no-fabric"));
 	ASSERT_EQ(0, dma_query(self->fd, fail, &query));
 	EXPECT_EQ(ram, query.flags);
 	EXPECT_EQ(0, dma_all(self->fd, self->mem + HALF, HALF, self->mapped));
@@ -317,6 +326,170 @@ TEST_F(alias_dma, late_failure)
 	ASSERT_EQ(0, fill(self, 5));
 	ASSERT_EQ(0, dma_fault(self->fd, self->mem, SIZE, NULL));
 	EXPECT_EQ(0, dma_all(self->fd, self->mem, SIZE, self->mapped));
+}
+
+/* The memory is registered anew, with addresses of so many bits. */
+static int narrow(struct _test_data_alias_dma *self, const char *bits)
+{
+	int ret;
+
+	self->narrow = true;
+	close(self->fd);
+	ret = dma_rebind(self->bdf, bits);
+	if (ret)
+		return ret;
+	self->fd = dma_open(self->bdf);
+	return self->fd < 0 ? self->fd :
+		dma_register(self->fd, self->mem, SIZE);
+}
+
+/* The BAR is on the same bus, and out of reach: it is above 2 GiB. */
+TEST_F(alias_dma, narrow_mask)
+{
+	const uint64_t ram = dma_mapped_as(false, 0);
+	struct drm_ivgpu_counters now;
+
+	/* Elsewhere the DMA API or the IOMMU sees to it. */
+	if (self->verdict != BUS_ADDR)
+		return;
+	ASSERT_EQ(0, narrow(self, "31"));
+	ASSERT_EQ(0, dma_trace_start());
+	ASSERT_EQ(0, dma_fault(self->fd, self->mem, SIZE, NULL));
+	EXPECT_EQ(0, dma_all(self->fd, self->mem, SIZE, ram));
+	EXPECT_EQ(self->alias ? alias_pages(SIZE) : 0,
+		  dma_trace_count(NULL, "hmm_alias_map_fail", "err=-34"));
+	ASSERT_EQ(0, alias_gpu_counters(&self->gpu, &now));
+	EXPECT_EQ(alias_pages(SIZE),
+		  now.pages_to_ram - self->base.pages_to_ram);
+	EXPECT_EQ(0, dma_check(self->fd, self->mem, self->ref, BUF));
+	EXPECT_EQ(0, dma_write(self->fd, self->mem + HALF, self->ref + HALF,
+			       LEN, 4));
+	EXPECT_EQ(0, memcmp(self->mem, self->ref, SIZE));
+}
+
+#define HOGS	8	/* per size */
+
+/*
+ * Registers memory until a device of 32 bits has no IOVA left but in pieces
+ * below 1 MiB; what those are is then mapped page by page. Returns 0 when not
+ * one page is left.
+ */
+static int hog(struct _test_data_alias_dma *self, int *fds, size_t n,
+	       unsigned char *mem, unsigned char *rest, size_t rest_size)
+{
+	size_t size = 1024 * MIB, i, off;
+	int ret = 0;
+
+	for (i = 0; !ret && i < n - 1; i++) {
+		fds[i] = dma_open(self->bdf);
+		ret = dma_register(fds[i], mem, size);
+		if (i % HOGS == HOGS - 1)
+			size /= 2;
+	}
+	fds[i] = dma_open(self->bdf);
+	if (!ret)
+		ret = dma_register(fds[i], rest, rest_size);
+	for (off = 0; !ret && off < rest_size; off += 16 * PAGE)
+		ret = dma_fault(fds[i], rest + off, 16 * PAGE, NULL);
+	return ret == -EIO ? 0 : ret ? ret : -ENOSPC;
+}
+
+/*
+ * With no IOVA left, neither aliases nor RAM can be mapped: the fault fails,
+ * nothing else does, and all is well when there is IOVA again.
+ */
+TEST_F_TIMEOUT(alias_dma, iova_exhausted, 120)
+{
+	const size_t big = 1024 * MIB, rest_size = 16 * MIB;
+	int fds[11 * HOGS + 1];
+	struct hmm_dma_query query, next;
+	unsigned char *rest;
+	void *all, *map;
+	size_t map_size, i, round;
+
+	if (!self->iommu || self->verdict == BUS_ADDR)
+		return;
+	all = mmap(NULL, big, PROT_NONE,
+		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	ASSERT_NE(MAP_FAILED, all);
+	rest = alias_map(rest_size, false, &map, &map_size);
+	ASSERT_NE(NULL, rest);
+
+	/* What the first round might leak, the second one would miss. */
+	for (round = 0; round < 2; round++) {
+		ASSERT_EQ(0, narrow(self, "32"));
+		close(self->fd);
+		for (i = 0; i < ARRAY_SIZE(fds); i++)
+			fds[i] = -1;
+		EXPECT_EQ(0, hog(self, fds, ARRAY_SIZE(fds), all, rest,
+				 rest_size));
+		self->fd = dma_open(self->bdf);
+		ASSERT_LE(0, self->fd);
+		ASSERT_EQ(0, dma_register(self->fd, self->mem, SIZE));
+		ASSERT_EQ(0, fill(self, 60 + round));
+		ASSERT_EQ(0, dma_trace_start());
+		EXPECT_EQ(-EIO, dma_fault(self->fd, self->mem, SIZE, NULL));
+		EXPECT_EQ(self->alias ? alias_pages(SIZE) : 0,
+			  dma_trace_count(NULL, "hmm_alias_map_fail",
+					  "reason=no-mapping"));
+		dma_trace_stop();
+		EXPECT_EQ(0, dma_all(self->fd, self->mem, SIZE, 0));
+		EXPECT_EQ(-EIO, dma_xfer(self->fd, (uintptr_t)self->mem, LEN,
+					 0));
+		EXPECT_EQ(0, memcmp(self->mem, self->ref, SIZE));
+
+		/* The same MR, which got no IOVA of its own, page by page. */
+		for (i = 0; i < ARRAY_SIZE(fds); i++)
+			close(fds[i]);
+		ASSERT_EQ(0, fill(self, 70 + round));
+		EXPECT_EQ(0, dma_fault(self->fd, self->mem, SIZE, NULL));
+		EXPECT_EQ(0, dma_all(self->fd, self->mem, SIZE, self->mapped));
+		EXPECT_EQ(0, dma_check(self->fd, self->mem, self->ref, BUF));
+		EXPECT_EQ(0, dma_write(self->fd, self->mem + HALF,
+				       self->ref + HALF, LEN, 4));
+		expect_place(_metadata, self);
+		close(self->fd);
+
+		/* A new one has one piece again. */
+		self->fd = dma_open(self->bdf);
+		ASSERT_LE(0, self->fd);
+		ASSERT_EQ(0, dma_register(self->fd, self->mem, SIZE));
+		ASSERT_EQ(0, dma_fault(self->fd, self->mem, SIZE, NULL));
+		ASSERT_EQ(0, dma_query(self->fd, self->mem, &query));
+		ASSERT_EQ(0, dma_query(self->fd, self->mem + SIZE - PAGE,
+				       &next));
+		EXPECT_EQ(query.dma_addr + SIZE - PAGE, next.dma_addr);
+	}
+	munmap(all, big);
+	munmap(map, map_size);
+}
+
+/* The exporter refuses what is outside of its aperture: nearly all, here. */
+TEST_F(alias_dma, small_aperture)
+{
+	struct drm_ivgpu_counters now;
+
+	self->small_aperture = true;
+	ASSERT_EQ(0, alias_gpu_rebind(&self->gpu, "aperture", "1"));
+	ASSERT_EQ(0, fill(self, 8));
+	ASSERT_EQ(0, dma_trace_start());
+	ASSERT_EQ(0, dma_fault(self->fd, self->mem, SIZE, NULL));
+	EXPECT_EQ(0, dma_all(self->fd, self->mem, SIZE,
+			     dma_mapped_as(false, 0)));
+	EXPECT_EQ(self->alias, dma_trace_count(self->mem, "hmm_alias_refuse",
+					       "err=-34") > 0);
+	ASSERT_EQ(0, alias_gpu_counters(&self->gpu, &now));
+	if (self->alias) {
+		EXPECT_LT(self->base.alias_refused, now.alias_refused);
+		EXPECT_LT(0, dma_trace_count(self->mem, "hmm_alias_refuse",
+					     "reason=exporter-refused"));
+	}
+	EXPECT_EQ(alias_pages(SIZE),
+		  now.pages_to_ram - self->base.pages_to_ram);
+	EXPECT_EQ(0, dma_check(self->fd, self->mem, self->ref, BUF));
+	EXPECT_EQ(0, dma_write(self->fd, self->mem + HALF, self->ref + HALF,
+			       LEN, 4));
+	EXPECT_EQ(0, memcmp(self->mem, self->ref, SIZE));
 }
 
 /* A transfer by the DMA address that is no longer: it faults, moves nothing. */

@@ -248,8 +248,7 @@ int alias_trace_find(const void *addr, const char *event, const char *word,
 		buf[strcspn(buf, "\n")] = ' ';
 		if (!strstr(buf, name) || !strstr(buf, field))
 			continue;
-		if (strcmp(event, "hmm_alias_invalidate") &&
-		    !strstr(buf, first))
+		if (addr && !strstr(buf, first))
 			continue;
 		n++;
 		if (line)

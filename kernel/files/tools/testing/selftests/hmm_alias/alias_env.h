@@ -82,9 +82,9 @@ int alias_env_mark(struct alias_env *env);
 int alias_env_delta(struct alias_env *env, struct drm_ivgpu_counters *d);
 
 /*
- * Number of events @event about the page at @addr that contain @word, a whole
- * key=value; of hmm_alias_invalidate, which knows no address, about any. The
- * last one goes to @line unless NULL.
+ * Number of events @event that contain @word, a whole key=value, and are about
+ * the page at @addr unless NULL: some events know no address. The last one goes
+ * to @line unless NULL.
  */
 int alias_trace_find(const void *addr, const char *event, const char *word,
 		     char *line, size_t size);

@@ -86,6 +86,16 @@ int dma_open(const char *bdf)
 	return fd < 0 ? -errno : fd;
 }
 
+int dma_rebind(const char *bdf, const char *bits)
+{
+	int ret = alias_write("/sys/module/test_hmm_dma/parameters/dma_bits",
+			      bits);
+
+	if (!ret)
+		ret = alias_write(DMA_DRIVER "unbind", bdf);
+	return ret ? ret : alias_write(DMA_DRIVER "bind", bdf);
+}
+
 int dma_register_as(int fd, void *addr, size_t size, uint64_t flags)
 {
 	struct hmm_dma_register reg = {

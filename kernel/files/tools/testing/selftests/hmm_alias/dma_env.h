@@ -44,6 +44,8 @@ uint64_t dma_mapped_as(bool consent, enum verdict verdict);
 int dma_open(const char *bdf);
 int dma_register(int fd, void *addr, size_t size);
 int dma_register_as(int fd, void *addr, size_t size, uint64_t flags);
+/* As if its addresses had so many bits, from now on; files become useless. */
+int dma_rebind(const char *bdf, const char *bits);
 /* For writing. The alias of the page at @fail cannot be mapped. */
 int dma_fault(int fd, void *addr, size_t size, void *fail);
 /* Between @addr and the device's buffer. @flags: HMM_DMA_WRITE, HMM_DMA_RAW */
