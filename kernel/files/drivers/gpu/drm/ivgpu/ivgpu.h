@@ -7,6 +7,7 @@
 #include <linux/llist.h>
 #include <linux/memremap.h>
 #include <linux/mutex.h>
+#include <linux/rwsem.h>
 #include <linux/spinlock.h>
 #include <linux/workqueue.h>
 #include <linux/gpu_buddy.h>
@@ -85,12 +86,19 @@ struct ivgpu_vram {
  * @drm: the DRM device
  * @vram: its memory
  * @counters: what it did
+ * @link: entry in the list of bound devices
  * @files: every open file, so that unbind finds the DMA mappings
  */
 struct ivgpu_device {
 	struct drm_device drm;
 	struct ivgpu_vram vram;
 	struct ivgpu_counters counters;
+	struct list_head link;
+	/**
+	 * @group_sem: held for reading by what goes by the owner of pages, for
+	 * writing by what changes the owner of this device's
+	 */
+	struct rw_semaphore group_sem;
 	/** @files_lock: protects @files */
 	struct mutex files_lock;
 	struct list_head files;
@@ -182,7 +190,9 @@ struct page *ivgpu_dma_page(struct device *dev, dma_addr_t addr);
 /* ivgpu_svm.c */
 int ivgpu_svm_open(struct ivgpu_device *ivgpu, struct drm_file *file);
 void ivgpu_svm_close(struct ivgpu_device *ivgpu, struct drm_file *file);
-void ivgpu_svm_unplug(struct ivgpu_device *ivgpu);
+void ivgpu_svm_unmap_all(struct ivgpu_device *ivgpu);
+int ivgpu_svm_lock(struct ivgpu_svm *svm);
+void ivgpu_svm_unlock(struct ivgpu_svm *svm);
 int ivgpu_svm_check(struct ivgpu_svm *svm, u64 addr, u64 size);
 int ivgpu_svm_view(struct ivgpu_svm *svm, struct ivgpu_view *view,
 		   unsigned long addr, unsigned long end, bool write,

@@ -75,6 +75,11 @@
  * ``cpu_access`` lets importers without a DMA engine use the driver's mapping
  * of the BAR. ``owner_group`` makes all devices members of one
  * &struct drm_pagemap_owner, which reach each other's VRAM without asking.
+ *
+ * drm_pagemap determines a device's group when it is bound, and walkers of page
+ * tables compare owners without any lock. ivgpu_vram_regroup() shows when that
+ * can be changed all the same: when the device has no page in use, and nothing
+ * of anybody's mapped, so that there is nothing that an owner says anything of.
  */
 
 /**
@@ -83,6 +88,9 @@
  * In the order in which they are taken:
  *
  * - &ivgpu_device.files_lock: open, close and unbind.
+ * - &ivgpu_device.group_sem: for reading, the same; for writing, a change of the
+ *   device's group, which takes the locks of open and close, of eviction and of
+ *   faults.
  * - &ivgpu_svm.lock: a fault, from the lookup of the range to the end of the
  *   engine's work on it. drm_gpusvm calls it the driver's SVM lock.
  * - the mmap lock, taken by the frameworks, for reading.
@@ -193,6 +201,7 @@ static int ivgpu_pci_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	if (err)
 		return err;
 	INIT_LIST_HEAD(&ivgpu->files);
+	init_rwsem(&ivgpu->group_sem);
 
 	err = pcim_enable_device(pdev);
 	if (err)
@@ -223,7 +232,7 @@ static void ivgpu_pci_remove(struct pci_dev *pdev)
 	/* The data goes home, and takes all aliases with it. */
 	ivgpu_vram_evict_all(ivgpu);
 	/* Nor may the device keep a mapping of system memory. */
-	ivgpu_svm_unplug(ivgpu);
+	ivgpu_svm_unmap_all(ivgpu);
 }
 
 static const struct pci_device_id ivgpu_pci_ids[] = {

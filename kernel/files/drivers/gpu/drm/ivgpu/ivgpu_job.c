@@ -288,13 +288,13 @@ static int ivgpu_job_loop(struct ivgpu_job *job)
 			return -EINTR;
 		if (!drm_dev_enter(&svm->ivgpu->drm, &idx))
 			return -ENODEV;
-		err = mutex_lock_interruptible(&svm->lock);
+		err = ivgpu_svm_lock(svm);
 		if (!err) {
 			if (args->flags & (IVGPU_JOB_FLAG_NO_MIGRATE |
 					   IVGPU_JOB_FLAG_VRAM_ONLY))
 				migrate = false;
 			err = ivgpu_job_step(job, migrate);
-			mutex_unlock(&svm->lock);
+			ivgpu_svm_unlock(svm);
 		}
 		drm_dev_exit(idx);
 

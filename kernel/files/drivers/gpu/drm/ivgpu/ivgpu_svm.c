@@ -208,10 +208,10 @@ void ivgpu_svm_close(struct ivgpu_device *ivgpu, struct drm_file *file)
 }
 
 /**
- * ivgpu_svm_unplug() - drop all DMA mappings of an unplugged device
- * @ivgpu: the device
+ * ivgpu_svm_unmap_all() - drop all that is mapped for the engine
+ * @ivgpu: the device; unplugged, or its group_sem is held for writing
  */
-void ivgpu_svm_unplug(struct ivgpu_device *ivgpu)
+void ivgpu_svm_unmap_all(struct ivgpu_device *ivgpu)
 {
 	struct ivgpu_svm *svm;
 
@@ -219,6 +219,39 @@ void ivgpu_svm_unplug(struct ivgpu_device *ivgpu)
 	list_for_each_entry(svm, &ivgpu->files, link)
 		ivgpu_svm_remove_all(svm);
 	mutex_unlock(&ivgpu->files_lock);
+}
+
+/**
+ * ivgpu_svm_lock() - lock the ranges, to fault them in and use them
+ * @svm: the mirror
+ *
+ * Until ivgpu_svm_unlock(), the group of the device is the same, too.
+ *
+ * Return: 0 or -EINTR.
+ */
+int ivgpu_svm_lock(struct ivgpu_svm *svm)
+{
+	int err;
+
+	err = down_read_interruptible(&svm->ivgpu->group_sem);
+	if (err)
+		return err;
+
+	err = mutex_lock_interruptible(&svm->lock);
+	if (err)
+		up_read(&svm->ivgpu->group_sem);
+
+	return err;
+}
+
+/**
+ * ivgpu_svm_unlock() - undo ivgpu_svm_lock()
+ * @svm: the mirror
+ */
+void ivgpu_svm_unlock(struct ivgpu_svm *svm)
+{
+	mutex_unlock(&svm->lock);
+	up_read(&svm->ivgpu->group_sem);
 }
 
 /**
@@ -781,11 +814,11 @@ static long ivgpu_place(struct ivgpu_svm *svm, unsigned long start,
 			return -EINTR;
 		if (!drm_dev_enter(&svm->ivgpu->drm, &idx))
 			return -ENODEV;
-		ret = mutex_lock_interruptible(&svm->lock);
+		ret = ivgpu_svm_lock(svm);
 		if (!ret) {
 			ret = ivgpu_place_step(svm, &addr, start, end,
 					       &refit, fn);
-			mutex_unlock(&svm->lock);
+			ivgpu_svm_unlock(svm);
 		}
 		drm_dev_exit(idx);
 		if (ret < 0 && ret != -EAGAIN)

@@ -41,10 +41,20 @@ module_param(cpu_access, bool, 0644);
 MODULE_PARM_DESC(cpu_access, "let importers without a DMA engine access the aperture with the CPU; read when a device is bound (default: Y)");
 
 static bool owner_group;
-module_param(owner_group, bool, 0644);
-MODULE_PARM_DESC(owner_group, "all devices share one private interconnect; read when a device is bound (default: N)");
+static int ivgpu_owner_group_set(const char *val, const struct kernel_param *kp);
+static const struct kernel_param_ops ivgpu_owner_group_ops = {
+	.flags = KERNEL_PARAM_OPS_FL_NOARG,
+	.set = ivgpu_owner_group_set,
+	.get = param_get_bool,
+};
+module_param_cb(owner_group, &ivgpu_owner_group_ops, &owner_group, 0644);
+MODULE_PARM_DESC(owner_group, "all devices share one private interconnect; a change brings the data in VRAM back to RAM (default: N)");
 
 static DRM_PAGEMAP_OWNER_LIST_DEFINE(ivgpu_owner_list);
+
+/* Serializes changes of groups with each other, with bind and with unbind. */
+static DEFINE_MUTEX(ivgpu_devices_lock);
+static LIST_HEAD(ivgpu_devices);
 
 /**
  * struct ivgpu_alloc - VRAM allocated for one migration
@@ -618,7 +628,8 @@ bool ivgpu_vram_cpu_access(struct ivgpu_vram *vram)
 
 /**
  * ivgpu_vram_evict_all() - bring all data back to RAM
- * @ivgpu: the device, unplugged, so that nothing new is placed
+ * @ivgpu: the device; unplugged, or its group_sem is held for writing, so that
+ *	nothing new is placed
  *
  * What cannot be evicted now is tried again. The pages cannot be taken from
  * whoever uses them, so that there is no way but to wait; but not in silence.
@@ -649,6 +660,59 @@ static bool ivgpu_has_interconnect(struct drm_pagemap_peer *peer1,
 				   struct drm_pagemap_peer *peer2)
 {
 	return owner_group;
+}
+
+/*
+ * Changes the group of a device in use. What its group was decides whether a
+ * page of its VRAM is mapped for a peer, or a peer's for it: so nothing is
+ * mapped when it changes. Walkers of page tables may compare the owner of a page
+ * that has just gone; they find that out as of any page that moves.
+ */
+static int ivgpu_vram_regroup(struct ivgpu_device *ivgpu)
+{
+	struct ivgpu_vram *vram = &ivgpu->vram;
+	int err;
+
+	/* Nothing is placed, and no peer's page mapped, until the end. */
+	guard(rwsem_write)(&ivgpu->group_sem);
+	ivgpu_vram_evict_all(ivgpu);
+	ivgpu_svm_unmap_all(ivgpu);
+
+	drm_pagemap_release_owner(&vram->peer);
+	err = drm_pagemap_acquire_owner(&vram->peer, &ivgpu_owner_list,
+					ivgpu_has_interconnect);
+	/* If that fails the device is alone: nobody else is this owner. */
+	if (err)
+		vram->peer.list = NULL;
+	WRITE_ONCE(vram->pagemap.owner, err ? (void *)vram : vram->peer.owner);
+
+	return err;
+}
+
+static int ivgpu_owner_group_set(const char *val, const struct kernel_param *kp)
+{
+	const bool before = owner_group;
+	struct ivgpu_device *ivgpu;
+	int err, ret;
+
+	guard(mutex)(&ivgpu_devices_lock);
+	ret = param_set_bool(val, kp);
+	if (ret || owner_group == before)
+		return ret;
+	list_for_each_entry(ivgpu, &ivgpu_devices, link) {
+		err = ivgpu_vram_regroup(ivgpu);
+		ret = ret ?: err;
+	}
+
+	return ret;
+}
+
+static void ivgpu_vram_leave(void *data)
+{
+	struct ivgpu_device *ivgpu = data;
+
+	guard(mutex)(&ivgpu_devices_lock);
+	list_del(&ivgpu->link);
 }
 
 static void ivgpu_vram_release_owner(void *data)
@@ -750,6 +814,7 @@ int ivgpu_vram_init(struct ivgpu_device *ivgpu, struct pci_dev *pdev)
 	if (IS_ERR(res))
 		return PTR_ERR(res);
 
+	guard(mutex)(&ivgpu_devices_lock);
 	err = drm_pagemap_acquire_owner(&vram->peer, &ivgpu_owner_list,
 					ivgpu_has_interconnect);
 	if (err)
@@ -776,6 +841,13 @@ int ivgpu_vram_init(struct ivgpu_device *ivgpu, struct pci_dev *pdev)
 	vram->pagemap.ops = drm_pagemap_pagemap_ops_get();
 	vram->pagemap.p2p_provider = vram->provider;
 	addr = devm_memremap_pages(dev, &vram->pagemap);
+	if (IS_ERR(addr))
+		return PTR_ERR(addr);
 
-	return PTR_ERR_OR_ZERO(addr);
+	err = devm_add_action(dev, ivgpu_vram_leave, ivgpu);
+	if (err)
+		return err;
+	list_add_tail(&ivgpu->link, &ivgpu_devices);
+
+	return 0;
 }
