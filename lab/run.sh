@@ -109,6 +109,12 @@ while read -r key value; do
 	append) append="$append $value" ;;
 	object|device) machine+=("-$key" "$value")
 		echo "$key $value" >>"$guest/qemu" ;;
+	acpi)
+		command -v iasl >/dev/null ||
+			die "$E_PACKAGE" "iasl not found, package acpica-tools"
+		iasl -p "$dir/$value" "$LAB/acpi/$value.asl" >"$dir/iasl.log" 2>&1 ||
+			die "$E_BUILD" "lab/acpi/$value.asl: see $dir/iasl.log"
+		machine+=(-acpitable "file=$dir/$value.aml") ;;
 	name) read -r name bdf <<<"$value"
 		echo "export $name=$bdf" >>"$guest/names" ;;
 	verdict) tr -s '\t' ' ' <<<"$value" >>"$guest/verdicts" ;;
