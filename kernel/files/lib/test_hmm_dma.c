@@ -137,11 +137,14 @@ static int edu_transfer(struct edu_dev *dev, dma_addr_t addr, u32 offset,
 	writeq(size, dev->regs + EDU_DMA_COUNT);
 	writeq(EDU_DMA_START | (to_bus ? EDU_DMA_TO_BUS : 0),
 	       dev->regs + EDU_DMA_CMD);
-	/* All ones: it has been pulled out. */
 	ret = readq_poll_timeout(dev->regs + EDU_DMA_CMD, cmd,
 				 !(cmd & EDU_DMA_START) || cmd == U64_MAX,
 				 1000, EDU_TIMEOUT_US);
-	if (ret || cmd == U64_MAX) {
+	/*
+	 * Pulled out, its registers read as all ones. Or as zero, on QEMU,
+	 * which would mean that it is done.
+	 */
+	if (ret || cmd == U64_MAX || !pci_device_is_present(dev->pdev)) {
 		pci_clear_master(dev->pdev);
 		dev->broken = true;
 		ret = -EIO;
