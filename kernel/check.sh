@@ -75,6 +75,10 @@ c_codespell() {
 	codespell -q 2 -I "$PF_ROOT/kernel/codespell.ignore" "${dirs[@]}"
 }
 
+c_anchors() {
+	"$PF_ROOT/docs/anchors.sh" "$TREE"
+}
+
 c_tree() {
 	(cd "$clone" && FORCE=1 kernel/tree.sh)
 }
@@ -178,6 +182,7 @@ check refresh_is_noop c_refresh
 
 TREE=$clone/build/linux
 build_out=$clone/build/kernel
+check "code quoted in docs" c_anchors
 for patch in "$patches"/*.patch; do
 	[ -e "$patch" ] || continue
 	check "checkpatch ${patch##*/}" c_checkpatch "$patch"

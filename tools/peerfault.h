@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef PEERFAULT_H
+#define PEERFAULT_H
+
+/* What the command and its subcommands exit with, see usage in peerfault.c */
+enum exit_code {
+	EXIT_DONE = 0,
+	EXIT_ERROR = 1,
+	EXIT_USAGE = 2,
+};
+
+/* Subcommands: argv[0] is the subcommand's name. They return an exit code. */
+int topo_main(int argc, char **argv);
+
+#endif /* PEERFAULT_H */
