@@ -4,8 +4,9 @@
 # TOPOLOGY=name   which machine to boot (lab/topologies)
 # KCONFIG=name    which kernel: normal, debug, stock
 # KERNEL_SRC=path a kernel tree or tarball in place of the Debian package
+# STRESS_SECONDS=n, STRESS_SEED=n  make stress: how long, and what
 # FORCE=1         let make tree or make refresh overwrite
-export TOPOLOGY KCONFIG KERNEL_SRC FORCE
+export TOPOLOGY KCONFIG KERNEL_SRC FORCE BENCH STRESS_SECONDS STRESS_SEED
 
 ifeq ($(KERNEL_SRC),)
 unexport KERNEL_SRC
@@ -31,9 +32,12 @@ test: deps-check ## Run everything; ends with N passed, N failed, N skipped
 	@lab/test.sh
 
 ifneq ($(wildcard lab/bench.sh),)
-bench: deps ## Measure
+bench: deps ## Measure on the base kernel and on ours (BENCH=migrate)
 	@lab/bench.sh
 endif
+
+stress: deps ## Race everything with everything on the debug kernel, 10 minutes
+	@lab/stress.sh
 
 shell: deps ## An interactive shell in the guest
 	@lab/shell.sh
@@ -57,7 +61,7 @@ deb: deps-deb ## Build Debian packages of the kernel in build/
 	@kernel/build.sh deb
 
 clean: ## Remove what was built, but keep build/linux
-	rm -rf build/kernel build/kernel-debug build/stock build/check build/series build/log
+	rm -rf build/kernel build/kernel-debug build/stock build/check build/series build/log build/bench build/stress
 
 distclean: ## Remove build/ with build/linux; refuses while it has unsaved work
 	@kernel/distclean.sh
@@ -71,5 +75,5 @@ deps-check:
 deps-deb:
 	@kernel/deps.sh run deb
 
-.PHONY: help demo test bench shell kernel tree refresh series check deb clean \
-	distclean deps deps-check deps-deb
+.PHONY: help demo test bench stress shell kernel tree refresh series check deb \
+	clean distclean deps deps-check deps-deb

@@ -28,8 +28,8 @@ with a slash, which is carried in. What it prints is printed.
   -q		print nothing of the job
   -i		an interactive shell instead of a job; Ctrl-A x leaves
 
-Environment: TOPOLOGY; ACCEL=tcg (default), kvm, or icount (one CPU whose
-clock counts instructions: slow, but repeatable).
+Environment: TOPOLOGY; QEMU_ARGS (more arguments for QEMU); ACCEL=tcg (default),
+kvm, or icount (one CPU whose clock counts instructions: slow, but repeatable).
 
 Exit codes: the job's own, or
   123	the guest's PCI devices are not those of the topology
@@ -214,6 +214,8 @@ qemu=(setpriv --pdeathsig KILL qemu-system-x86_64
 	-global ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off
 	-kernel "$image" -initrd "$dir/initrd"
 	-append "${args[*]} $append")
+# shellcheck disable=SC2206 # a list of words
+qemu+=(${QEMU_ARGS:-})
 
 if [ "$interactive" -eq 1 ]; then
 	"${qemu[@]}" 2>"$dir/qemu.log" || { cat "$dir/qemu.log" >&2; exit "$E_VM"; }

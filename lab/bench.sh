@@ -1,0 +1,70 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# bench.sh: measures what BENCH names (migrate, the only one) on the base
+# kernel and on ours, prints the table and writes it with its environment to
+# docs/results. Both guests count instructions (ACCEL=icount), so that the
+# numbers do not depend on the machine and hardly on the run.
+#
+#	LAB_NO_BUILD=1	build no kernel, take what is there
+
+set -eu
+# shellcheck source=lib/common.sh
+. "$(dirname "$0")/../lib/common.sh"
+. "$PF_ROOT/lab/lib.sh"
+# shellcheck source=kernel/lib.sh
+. "$PF_ROOT/kernel/lib.sh"
+
+bench=${BENCH:-migrate}
+[ "$bench" = migrate ] || die "$E_USAGE" "no BENCH '$bench'; there is: migrate"
+"$LAB/build.sh" stock normal
+kernel_env "$PF_ROOT"
+
+# program SOURCE OBJECTS DIR: the module for that kernel, in its program
+program() {
+	mkdir -p "$3"
+	cp -u "$LAB"/bench/Kbuild "$LAB"/bench/*.[ch] "$3/"
+	kmake "$1" "$2" modules_prepare
+	kmake "$1" "$2" M="$3" KBUILD_EXTRA_SYMBOLS="$2/vmlinux.symvers" modules
+	gcc -std=gnu11 -O2 -Wall -Wextra -Werror -isystem "$PF_BUILD/headers/usr/include" \
+		-DMODULE="\"$3/${bench}_bench.ko\"" -o "$3/$bench-bench" "$3/$bench.c"
+}
+
+# guest DIR ARG...: one run of the program on $kernel
+guest() {
+	local dir=$1
+	shift
+	step "$bench on $kernel${1:+, $*}"
+	ACCEL=icount "$LAB/run.sh" -q -k "$kernel" -T 600 -o "$objects/$dir" \
+		-x "$LAB/expect/bench.klog" -- "$objects/$bench-bench" "$@" || {
+		rc=$?
+		tail -n 3 "$objects/$dir/out" >&2
+		die "$rc" "$bench on $kernel failed, see $objects/$dir"
+	}
+}
+
+begin=$SECONDS
+for kernel in stock normal; do
+	objects=$PF_BUILD/bench/$kernel
+	case $kernel in
+	stock) src=$PF_BUILD/linux-stock out=$PF_BUILD/stock ;;
+	normal) src=$TREE out=$PF_BUILD/kernel ;;
+	esac
+	run "$E_BUILD" "bench-$kernel" program "$src" "$out" "$objects"
+	guest run
+	# QEMU logs each block of code that it enters at one of these
+	# addresses: all of them, because it does not chain blocks.
+	cp "$out/System.map" "$objects/"
+	filter=$("$LAB/bench/report.py" "$objects/System.map")
+	QEMU_ARGS="-d exec,nochain -D $objects/exec.log -dfilter $filter" guest once once
+done
+
+mkdir -p "$PF_ROOT/docs/results"
+"$LAB/bench/report.py" "$PF_BUILD"/bench/{stock,normal} \
+	"$PF_ROOT/docs/results/$bench" \
+	"our series=commit $(git -C "$PF_ROOT" rev-parse --short=12 HEAD), $(find "$PATCHES" -name '*.patch' | wc -l) patches" \
+	"kernel configuration=kernel/configs/base.config, for ours with peerfault.config" \
+	"machine=$(sed -n 's/^cpu\t//p' "$TOPOLOGIES/${TOPOLOGY:-switch}"), one CPU, $(qemu-system-x86_64 --version | sed -n 's/ version / /; s/ (.*//; 1p'), TCG with -icount shift=0" \
+	"compiler=$(gcc --version | head -n 1)" \
+	"date=$(date -u +%Y-%m-%d)"
+say "    $bench: $((SECONDS - begin)) s"

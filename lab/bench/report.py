@@ -1,0 +1,232 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""Make a table of what lab/bench/migrate.c measured on two kernels.
+
+usage: report.py STOCK OURS OUT KEY=VALUE...
+       report.py SYSTEM-MAP	what QEMU has to log, for its -dfilter
+
+STOCK and OURS are directories with what was left of two runs of the program,
+one JSON object a line:
+  run/out     timed
+  once/out    each way once, while QEMU logged (-d exec) the calls of PROBES
+  exec.log    to this file
+  System.map  the kernel's
+The table is printed and, with the environment (the kernels and the KEYs),
+written to OUT.md and OUT.json. Exit code 0: both are complete, whatever they
+say.
+"""
+
+import json
+import os
+import re
+import statistics
+import sys
+
+# What ours must not exceed, as a part of what the base kernel needs
+TARGETS = {
+    "present": (1.02, "setup"),
+    "huge": (1.02, "setup"),
+    "missing": (0.6, "fault-setup"),
+    "swapped": (0.6, "fault-setup"),
+}
+TABLE = 2 << 20
+
+
+# What is counted, between the calls that begin and end each run
+BEGIN, END = "mmu_interval_notifier_insert", "mmu_interval_notifier_remove"
+PROBES = {
+    "__walk_page_range": "walks",
+    "migrate_vma_collect_pmd": "tables",
+    "hmm_vma_walk_pmd": "tables",
+    "handle_mm_fault": "faults",
+}
+
+
+def addresses(system_map):
+    """Return {address: name} of what must be logged."""
+    found = {}
+    with open(system_map, encoding="utf-8") as file:
+        for line in file:
+            address, _, name = line.split()
+            if name in (BEGIN, END) or name in PROBES:
+                found[int(address, 16)] = name
+    lost = {BEGIN, END, *PROBES} - set(found.values())
+    if lost:
+        sys.exit(f"{system_map}: no {', '.join(sorted(lost))}")
+    return found
+
+
+def count(directory):
+    """Return the counts of each run, in order."""
+    names = addresses(os.path.join(directory, "System.map"))
+    runs, running = [], False
+    with open(os.path.join(directory, "exec.log"), encoding="utf-8") as file:
+        for line in file:
+            # "Stopped": was logged before, but an interrupt came first.
+            step = -1 if line.startswith("Stopped") else 1
+            match = re.search(r"/([0-9a-f]{16})/|\[([0-9a-f]{16})\]", line)
+            name = match and names.get(int(match[1] or match[2], 16))
+            if name == BEGIN:
+                if step > 0:
+                    runs.append(dict.fromkeys(PROBES.values(), 0))
+                else:
+                    runs.pop()
+                running = step > 0
+            elif name == END:
+                running = step < 0
+            elif name and running:
+                runs[-1][PROBES[name]] += step
+    return runs
+
+
+def rows(path):
+    """Return the kernel's name and the rows of one run."""
+    with open(path, encoding="utf-8") as file:
+        lines = [json.loads(line) for line in file]
+    if len(lines) < 2 or "kernel" not in lines[0]:
+        sys.exit(f"{path}: incomplete")
+    return lines[0]["kernel"], lines[1:]
+
+
+def load(directory):
+    """Return the kernel's name and the rows, by (case, size, way)."""
+    kernel, timed = rows(os.path.join(directory, "run", "out"))
+    _, once = rows(os.path.join(directory, "once", "out"))
+    counts = count(directory)
+    if not len(timed) == len(once) == len(counts):
+        sys.exit(f"{directory}: {len(timed)} rows timed, {len(once)} made, "
+                 f"{len(counts)} counted")
+    result = {}
+    for row, other, counted in zip(timed, once, counts):
+        key = row["case"], row["size"], row["way"]
+        if key != (other["case"], other["size"], other["way"]):
+            sys.exit(f"{directory}: {key} is not where it should be")
+        row.update(counted)
+        row["median"] = int(statistics.median(row["ticks"]))
+        row["spread"] = max(row["ticks"]) - min(row["ticks"])
+        result[key] = row
+    return kernel, result
+
+
+def number(row):
+    """Instructions, and how far the repetitions are apart."""
+    if not row:
+        return "-"
+    spread = 100 * row["spread"] / row["median"]
+    return f"{row['median']:,} ±{spread / 2:.1f}%"
+
+
+def counts(row):
+    """Walks, page tables looked at, faults."""
+    return f"{row['walks']}/{row['tables']}/{row['faults']}" if row else "-"
+
+
+def verdict(case, stock, ours):
+    """Return (ratio to the target's denominator, pass or MISS or -)."""
+    if not ours or case not in TARGETS:
+        return "-", "-"
+    limit, way = TARGETS[case]
+    ratio = ours["median"] / stock[way]["median"]
+    return (f"{ratio:.3f} of {way} (≤ {limit})",
+            "pass" if ratio <= limit else "MISS")
+
+
+def walks_verdict(case, row):
+    """One walk that looks once at each page table, when all is present."""
+    if not row or case not in ("present", "huge"):
+        return "-"
+    tables = ((row["skew"] + row["bytes"] + TABLE - 1) // TABLE)
+    return "pass" if row["walks"] == 1 and row["tables"] == tables else "MISS"
+
+
+def table(head, rows):
+    """Lay out a Markdown table in columns."""
+    rows = [head] + rows
+    width = [max(len(row[i]) for row in rows) for i in range(len(head))]
+    lines = ["| " + " | ".join(cell.ljust(width[i])
+                               for i, cell in enumerate(row)) + " |"
+             for row in rows]
+    lines.insert(1, "|" + "|".join("-" * (w + 2) for w in width) + "|")
+    return "\n".join(lines)
+
+
+TEXT = """\
+# Fault and migrate: instructions and page-table walks
+
+Written by `make bench BENCH=migrate`, not by hand.
+
+{environment}
+
+A range of anonymous memory is made ready to be moved to a device and to be
+written there, and is put back: nothing is moved, so that walks, faults and
+collecting are all there is. Numbers are instructions, the median of three to
+five repetitions, with half of the distance between the extremes. The ways:
+
+- `setup`: `migrate_vma_setup()` of the base kernel, as far as it goes;
+- `setup-fault-setup`: when it left pages out or read-only, it is undone, then
+  `hmm_range_fault()` for writing, then `migrate_vma_setup()` again;
+- `fault-setup`: `hmm_range_fault()` for writing, then `migrate_vma_setup()`;
+- `one-setup`: ours, `migrate_vma_setup()` with `MIGRATE_VMA_FAULT` and
+  `MIGRATE_VMA_WRITE`;
+- `one-fault`: ours, `hmm_range_fault()` with `HMM_PFN_REQ_MIGRATE`.
+
+The first three are of the base kernel, the last two of ours. The target is for
+`one-setup`; {met}.
+
+{times}
+
+The same once more, counted from outside by QEMU: page-table walks / page tables
+or huge entries looked at / calls of `handle_mm_fault()`. Target: one walk, and
+one look at each 2 MiB, where all is present.
+
+{counted}
+"""
+
+
+def main():
+    if len(sys.argv) == 2:
+        print(",".join(f"{a:#x}+1" for a in addresses(sys.argv[1])))
+        return
+    if len(sys.argv) < 4:
+        sys.exit(__doc__)
+    base, stock = load(sys.argv[1])
+    kernel, ours = load(sys.argv[2])
+    environment = {"base kernel": base, "our kernel": kernel}
+    environment.update(arg.split("=", 1) for arg in sys.argv[4:])
+
+    old = ("setup", "setup-fault-setup", "fault-setup")
+    new = ("one-setup", "one-fault")
+    times, counted, verdicts = [], [], []
+    for case, size in dict.fromkeys(key[:2] for key in stock):
+        s = {way: stock.get((case, size, way)) for way in old}
+        o = {way: ours.get((case, size, way)) for way in new}
+        if None in s.values():
+            sys.exit(f"{sys.argv[1]}: incomplete: {case}, {size}")
+        ratio, cost = verdict(case, s, o["one-setup"])
+        walks = walks_verdict(case, o["one-setup"])
+        verdicts += [cost, walks]
+        cells = list(s.values()) + list(o.values())
+        times.append([case, size, *map(number, cells), ratio, cost])
+        counted.append([case, size, *map(counts, cells), walks])
+    passed, missed = verdicts.count("pass"), verdicts.count("MISS")
+    met = f"{passed} of {passed + missed} targets are met"
+
+    head = ["memory", "range", *old, *new]
+    text = TEXT.format(
+        environment="\n".join(f"- {key}: {value}"
+                              for key, value in environment.items()),
+        met=met, times=table(head + ["ratio", "target"], times),
+        counted=table(head + ["target"], counted))
+    with open(sys.argv[3] + ".md", "w", encoding="utf-8") as file:
+        file.write(text)
+    with open(sys.argv[3] + ".json", "w", encoding="utf-8") as file:
+        json.dump({"environment": environment,
+                   "stock": list(stock.values()),
+                   "ours": list(ours.values())}, file, indent=1)
+        file.write("\n")
+    print(text.split("\n\n", 2)[2])
+    print(met)
+
+
+if __name__ == "__main__":
+    main()
