@@ -351,7 +351,7 @@ static int edu_mr_register(struct edu_mr *mr,
 		return -EINVAL;
 
 	mr->dma = kvcalloc(args->size >> PAGE_SHIFT, sizeof(*mr->dma),
-			    GFP_KERNEL);
+			   GFP_KERNEL);
 	if (!mr->dma)
 		return -ENOMEM;
 	ret = hmm_dma_map_alloc(dma_dev, &mr->map, args->size >> PAGE_SHIFT,

@@ -187,10 +187,8 @@ static int ivgpu_copy_entry(struct device *dev, void __iomem *ptr,
 	return 0;
 }
 
-static int ivgpu_copy_to_devmem(struct page **pages,
-				struct drm_pagemap_addr *pagemap_addr,
-				unsigned long npages,
-				struct dma_fence *pre_migrate_fence)
+static int ivgpu_copy(struct page **pages, struct drm_pagemap_addr *pagemap_addr,
+		      unsigned long npages, bool to_vram)
 {
 	unsigned long i, nr;
 
@@ -201,14 +199,15 @@ static int ivgpu_copy_to_devmem(struct page **pages,
 		int err;
 
 		nr = 1;
-		if (!pages[i])
+		if (!pages[i] || (!to_vram && !addr->addr))
 			continue;
 
 		ivgpu = vram_to_ivgpu(page_to_vram(pages[i]));
 		ptr = page_to_vram_ptr(pages[i]);
 		if (addr->addr) {
 			nr = NR_PAGES(addr->order);
-			err = ivgpu_copy_entry(ivgpu->drm.dev, ptr, addr, true);
+			err = ivgpu_copy_entry(ivgpu->drm.dev, ptr, addr,
+					       to_vram);
 			if (err)
 				return err;
 		} else {
@@ -219,12 +218,28 @@ static int ivgpu_copy_to_devmem(struct page **pages,
 			nr = folio_nr_pages(page_folio(pages[i]));
 			memset_io(ptr, 0, nr * PAGE_SIZE);
 		}
-		atomic64_add(nr, &ivgpu->counters.pages_to_vram);
+
+		if (to_vram) {
+			atomic64_add(nr, &ivgpu->counters.pages_to_vram);
+		} else if (addr->proto == DRM_INTERCONNECT_SYSTEM) {
+			atomic64_add(nr, &ivgpu->counters.pages_to_ram);
+			if (READ_ONCE(ivgpu->vram.evictor) == current)
+				atomic64_add(nr,
+					     &ivgpu->counters.pages_evicted);
+		}
 	}
-	/* The BAR is mapped write-combined. */
+	/* The BAR, our own or that of a peer, is mapped write-combined. */
 	wmb();
 
 	return 0;
+}
+
+static int ivgpu_copy_to_devmem(struct page **pages,
+				struct drm_pagemap_addr *pagemap_addr,
+				unsigned long npages,
+				struct dma_fence *pre_migrate_fence)
+{
+	return ivgpu_copy(pages, pagemap_addr, npages, true);
 }
 
 static int ivgpu_copy_to_ram(struct page **pages,
@@ -232,35 +247,7 @@ static int ivgpu_copy_to_ram(struct page **pages,
 			     unsigned long npages,
 			     struct dma_fence *pre_migrate_fence)
 {
-	unsigned long i, nr;
-
-	for (i = 0; i < npages; i += nr) {
-		struct drm_pagemap_addr *addr = &pagemap_addr[i];
-		struct ivgpu_device *ivgpu;
-		int err;
-
-		nr = 1;
-		if (!pages[i] || !addr->addr)
-			continue;
-
-		nr = NR_PAGES(addr->order);
-		ivgpu = vram_to_ivgpu(page_to_vram(pages[i]));
-		err = ivgpu_copy_entry(ivgpu->drm.dev,
-				       page_to_vram_ptr(pages[i]), addr, false);
-		if (err)
-			return err;
-
-		if (addr->proto != DRM_INTERCONNECT_SYSTEM)
-			continue;
-
-		atomic64_add(nr, &ivgpu->counters.pages_to_ram);
-		if (READ_ONCE(ivgpu->vram.evictor) == current)
-			atomic64_add(nr, &ivgpu->counters.pages_evicted);
-	}
-	/* To the VRAM of a peer, it is a write through a BAR, too. */
-	wmb();
-
-	return 0;
+	return ivgpu_copy(pages, pagemap_addr, npages, false);
 }
 
 static int ivgpu_populate_devmem_pfn(struct drm_pagemap_devmem *devmem,

@@ -40,6 +40,7 @@ FIXTURE_VARIANT(alias_large) {
 FIXTURE_VARIANT_ADD(alias_large, small_entries) {
 	.flags = HMM_DMA_ALLOW_P2P,
 };
+
 FIXTURE_VARIANT_ADD(alias_large, huge_entries) {
 	.flags = HMM_DMA_ALLOW_P2P | HMM_DMA_HUGE,
 };
