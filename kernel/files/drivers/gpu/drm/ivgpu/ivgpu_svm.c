@@ -384,23 +384,22 @@ static int ivgpu_svm_migrate(struct ivgpu_svm *svm, struct ivgpu_range *range,
 		return 0;
 
 	err = drm_pagemap_populate_mm(dpagemap, start, end, svm->gpusvm.mm, 0);
+	if (err == -EBUSY) {
+		/*
+		 * Only what is in RAM, in this VRAM, or nowhere can be
+		 * collected. Bring back what is in swap or on another device,
+		 * and try once more. Pages that are pinned stay where they are.
+		 */
+		err = ivgpu_svm_cpu_fault(range, start, end,
+					  ivgpu_svm_owner(svm), false);
+		if (err)
+			return err;
+		err = drm_pagemap_populate_mm(dpagemap, start, end,
+					      svm->gpusvm.mm, 0);
+	}
+
 	/* The range is not, or no longer, in one mapping. */
-	if (err == -ENOENT || err == -EINVAL)
-		return -EFAULT;
-	if (err != -EBUSY)
-		return err;
-
-	/*
-	 * Only what is in RAM, in this VRAM, or nowhere can be collected. Bring
-	 * back what is in swap or on another device, and try once more. Pages
-	 * that are pinned stay where they are.
-	 */
-	err = ivgpu_svm_cpu_fault(range, start, end, ivgpu_svm_owner(svm),
-				  false);
-	if (err)
-		return err;
-
-	return drm_pagemap_populate_mm(dpagemap, start, end, svm->gpusvm.mm, 0);
+	return err == -ENOENT || err == -EINVAL ? -EFAULT : err;
 }
 
 static bool ivgpu_range_usable(struct ivgpu_svm *svm, struct ivgpu_range *range,
