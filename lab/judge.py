@@ -5,12 +5,13 @@
 usage: judge.py KUNIT_PY EXPECT_DIR SUITE KTAP EXIT_CODE
 
 Prints a line for each test that failed, then "PASSED FAILED SKIPPED". A test
-fails when it says so, when its plan announces it and it does not report (all of those count as one), when
-it skips without a line in EXPECT_DIR/skips, or, if EXPECT_DIR/SUITE.stock
-exists, when its status is not the one recorded there. One more has failed when
-the lab ended the suite (VM lost, hang, dirty kernel log, wrong topology), and
-when the suite's exit code is not 0, or its KTAP is malformed or empty, although
-no test failed. SUITE is NAME or NAME@TOPOLOGY.
+fails when it says so, when its plan announces it and it does not report (all of
+those count as one), when it skips without a line in EXPECT_DIR/skips, or when
+its status, or its absence, is not what EXPECT_DIR/SUITE.stock has for it, if
+there is that file. One more has failed when the lab ended the suite (VM lost,
+hang, dirty kernel log, wrong topology), and when the suite's exit code is not
+0, or its KTAP is malformed or empty, although no test failed. SUITE is NAME or
+NAME@TOPOLOGY.
 Exit code 0: nothing failed. 1: something did.
 """
 
@@ -83,8 +84,8 @@ def main():
         count["FAIL"] += 1
     for name, status in tests:
         why = ""
-        if stock and stock.get(name) != status:
-            why = f"{status}, on the stock kernel {stock.get(name, 'absent')}"
+        if stock.get(name, status) != status:
+            why = f"{status}, on the stock kernel {stock[name]}"
         elif status == "SKIP":
             if not any(fnmatch.fnmatch(suite, row[0]) and
                        fnmatch.fnmatch(name, row[1]) for row in skips):

@@ -48,5 +48,7 @@ judge only-an-expected-skip "0 0 1" boots@switch 4 "$v" 1..1 'ok 1 slow # SKIP n
 judge dirty-log "1 1 0" x 125 "$v" 1..1 'ok 1 a'
 judge lost-after-the-last-test "1 1 0" x 255 "$v" 1..1 'ok 1 a'
 judge as-stock "1 0 1" stocked 0 "$v" 1..2 'ok 1 a' 'ok 2 slow # SKIP no'
-judge not-as-stock "1 2 0" stocked 0 "$v" 1..2 'ok 1 b' 'ok 2 a'
+judge not-as-stock "1 2 0" stocked 0 "$v" 1..2 'ok 1 a # SKIP no' 'ok 2 b'
+judge new-to-stock "2 1 1" stocked 0 "$v" 1..4 'ok 1 a' 'ok 2 slow # SKIP no' \
+	'ok 3 b' 'ok 4 c # SKIP no'
 exit "$rc"
