@@ -65,7 +65,7 @@ in_excused { if (/---\[ end trace/) in_excused = 0; next }
 /rcu: INFO: |self-detected stall|detected stalls on|soft lockup|hard LOCKUP/ ||
 /Call Trace:|ODEBUG: |DMA-API: .*: |refcount_t: |list_(add|del) corruption/ ||
 /Unable to handle kernel|unable to handle|bad page (state|map)|Bad rss-counter/ ||
-/DMAR: (\[|DRHD: handling fault|PTE )|printk messages dropped/ ||
+/DMAR: (\[|DRHD: handling fault|PTE )|fault from EP [0-9]+|printk messages dropped/ ||
 /sysfs: cannot create duplicate|possible (recursive|circular) locking/ {
 	if (excused($0))
 		in_excused = cut
