@@ -75,15 +75,17 @@ check_build() {
 	[ ${#off[@]} -eq 0 ] || verify_config "$out/.config" "${off[@]}"
 	mapfile -t objects < <(built_objects "$TREE" "$out/.config")
 	build "$TREE" "$out" "$sparse_too" "${objects[@]}" >>"$log" 2>&1 || :
-	warnings "$log" >"$found"
-	for i in "${objects[@]}"; do
-		[ -f "$out/$i" ] || echo "$i was not built, see $log" >>"$found"
-	done
+	{
+		warnings "$log"
+		for i in "${objects[@]}"; do
+			[ -f "$out/$i" ] || echo "$i was not built, see $log"
+		done
+	} | sort >"$found"
 	if [ -s "$found" ]; then
 		configure "$stock" "$out-stock" "${fragments[@]}" >"$log.stock" 2>&1
 		mapfile -t old < <(built_objects "$stock" "$out-stock/.config")
 		build "$stock" "$out-stock" "$sparse_too" "${old[@]}" >>"$log.stock" 2>&1 || :
-		warnings "$log.stock" | comm -23 "$found" - >"$found.new"
+		warnings "$log.stock" | sort | comm -23 "$found" - >"$found.new"
 		mv "$found.new" "$found"
 	fi
 	result "$name: ${#objects[@]} objects" "$found"

@@ -4,6 +4,7 @@
  * a BAR it is, and which pages have one.
  */
 #include <kunit/test.h>
+#include <linux/bits.h>
 #include <linux/limits.h>
 #include <linux/module.h>
 #include <linux/sizes.h>
@@ -20,7 +21,7 @@ struct aperture_case {
 	phys_addr_t want; /* 0: refused */
 };
 
-#define BAR (1ULL << 40)
+#define BAR BIT_ULL(40)
 
 static const struct aperture_case aperture_cases[] = {
 	{ "first page", { BAR, SZ_1G }, 0, SZ_4K, BAR },
