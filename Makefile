@@ -20,7 +20,7 @@ MAKEFLAGS += --no-print-directory --no-builtin-rules
 
 help: ## This list
 	@awk -F ':.*## ' -v bench="$(wildcard lab/bench.sh)" \
-		'/^[a-z]+:.*## / && ($$1 != "bench" || bench != "") { printf "%-10s %s\n", $$1, $$2 }' Makefile
+		'/^[a-z-]+:.*## / && ($$1 != "bench" || bench != "") { printf "%-12s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo "Variables: TOPOLOGY=name KCONFIG=normal|debug|stock KERNEL_SRC=path FORCE=1"
 	@echo "Exit codes ('error NN: ...'): lib/common.sh"
@@ -57,11 +57,14 @@ series: deps ## Write a mailable patch series to build/series
 check: deps-check ## Check scripts, patches and files; each prefix of the series builds
 	@kernel/check.sh
 
+check-builds: deps-check deps-builds ## Build the touched files in many configurations
+	@kernel/check-builds.sh
+
 deb: deps-deb ## Build Debian packages of the kernel in build/
 	@kernel/build.sh deb
 
 clean: ## Remove what was built, but keep build/linux
-	rm -rf build/kernel build/kernel-debug build/stock build/check build/series build/log build/bench build/stress
+	rm -rf build/kernel build/kernel-debug build/stock build/check build/builds build/series build/log build/bench build/stress
 
 distclean: ## Remove build/ with build/linux; refuses while it has unsaved work
 	@kernel/distclean.sh
@@ -72,8 +75,11 @@ deps:
 deps-check:
 	@kernel/deps.sh run check
 
+deps-builds:
+	@kernel/deps.sh builds
+
 deps-deb:
 	@kernel/deps.sh run deb
 
-.PHONY: help demo test bench stress shell kernel tree refresh series check deb \
-	clean distclean deps deps-check deps-deb
+.PHONY: help demo test bench stress shell kernel tree refresh series check \
+	check-builds deb clean distclean deps deps-check deps-builds deps-deb

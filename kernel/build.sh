@@ -43,15 +43,7 @@ esac
 "$PF_ROOT/kernel/tree.sh"
 kernel_env "$PF_ROOT"
 
-if [ "$flavour" = stock ]; then
-	if [ ! -e "$src/.git" ]; then
-		need_space "$PF_BUILD" 2000 "the stock tree"
-		tgit worktree prune
-		run "$E_FAIL" checkout-stock git -C "$TREE" worktree add -q --detach "$src" base
-	elif [ "$(git -C "$src" rev-parse HEAD)" != "$(tgit rev-parse base)" ]; then
-		git -C "$src" checkout -q --detach base
-	fi
-fi
+[ "$flavour" != stock ] || stock_tree
 
 # Nothing to do when the tree has no edits and all else is what it was.
 now=$({

@@ -133,19 +133,16 @@ c_kernel_doc() {
 	[ ! -s "$found.doc" ]
 }
 
-# c_prefix COMMIT: the directories that the series touches build without a
-# warning as of this commit
+# c_prefix COMMIT: the objects that the series touches build without a warning
+# as of this commit
 c_prefix() {
-	local targets=() dir log=$PF_LOG/check-prefix.log
+	local targets=() log=$PF_LOG/check-prefix.log
 	tgit checkout -q --detach "$1" || return
-	for dir in $build_dirs; do
-		[ -f "$TREE/$dir/Makefile" ] || [ -f "$TREE/$dir/Kbuild" ] || continue
-		targets+=("$dir/")
-	done
-	{
-		configure "$TREE" "$build_out" "${build_configs[@]}" &&
-			kmake "$TREE" "$build_out" prepare "${targets[@]}"
-	} >"$log" 2>&1 || { log_tail "$log"; return 1; }
+	configure "$TREE" "$build_out" "${build_configs[@]}" >"$log" 2>&1 ||
+		{ log_tail "$log"; return 1; }
+	mapfile -t targets < <(built_objects "$TREE" "$build_out/.config")
+	kmake "$TREE" "$build_out" prepare "${targets[@]}" >>"$log" 2>&1 ||
+		{ log_tail "$log"; return 1; }
 	if grep -E '(^|[ :])warning: ' "$log"; then
 		return 1
 	fi
@@ -157,7 +154,7 @@ c_compiled() {
 	local file missing=0
 	for file in $touched_c; do
 		[ -f "$build_out/${file%.c}.o" ] || {
-			echo "$file was not compiled: add its option to kernel/configs/check.config"
+			echo "$file was not compiled: see kernel/builds and kernel/configs/check.config"
 			missing=1
 		}
 	done
@@ -199,7 +196,6 @@ done <"$PF_BUILD/check/touched"
 # User space and documentation are not the kernel build's.
 touched_c=$(grep -E '\.c$' "$PF_BUILD/check/touched" |
 	    grep -vE '^(tools|Documentation|samples|scripts)/' || :)
-build_dirs=$(echo "$touched_c" | xargs -r -n 1 dirname | sort -u)
 build_configs=("$PF_ROOT/kernel/configs/base.config"
 	       "$PF_ROOT/kernel/configs/peerfault.config"
 	       "$PF_ROOT/kernel/configs/check.config")

@@ -91,7 +91,7 @@ kernel_env() {
 	export KBUILD_BUILD_TIMESTAMP=2026-01-01 KBUILD_BUILD_VERSION=1
 	export KBUILD_BUILD_USER=peerfault KBUILD_BUILD_HOST=lab
 	# make's own variables would reach the kernel's Makefile as well.
-	unset MAKEFLAGS MFLAGS MAKELEVEL KCONFIG_CONFIG O ARCH
+	unset MAKEFLAGS MFLAGS MAKELEVEL KCONFIG_CONFIG O ARCH CROSS_COMPILE
 }
 
 # kmake SRC OUT TARGET...
@@ -99,7 +99,31 @@ kmake() {
 	pf_src=$1 pf_out=$2
 	shift 2
 	mkdir -p "$pf_out"
-	make -C "$pf_src" O="$pf_out" CC="ccache gcc" -j"$(nproc)" "$@"
+	make -C "$pf_src" O="$pf_out" CC="ccache ${CROSS_COMPILE:-}gcc" \
+		-j"$(nproc)" "$@"
+}
+
+# stock_tree: the base, unpatched, in build/linux-stock
+stock_tree() {
+	pf_stock=$PF_BUILD/linux-stock
+	if [ ! -e "$pf_stock/.git" ]; then
+		need_space "$PF_BUILD" 2000 "the stock tree"
+		tgit worktree prune
+		run "$E_FAIL" checkout-stock git -C "$TREE" worktree add -q \
+			--detach "$pf_stock" base
+	elif [ "$(git -C "$pf_stock" rev-parse HEAD)" != "$(tgit rev-parse base)" ]; then
+		git -C "$pf_stock" checkout -q --detach base
+	fi
+}
+
+# built_objects SRC CONFIG: those of kernel/builds that SRC has and CONFIG builds
+built_objects() {
+	awk 'FILENAME == ARGV[1] { sub(/=.*/, ""); on[$0]; next }
+	     !/^#/ && $1 in on { print $2 }' \
+		"$2" "$PF_ROOT/kernel/builds" |
+		while read -r pf_object; do
+			[ ! -f "$1/${pf_object%.o}.c" ] || echo "$pf_object"
+		done
 }
 
 # configure SRC OUT FRAGMENT...: tinyconfig with the fragments over it. An

@@ -1,0 +1,148 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# Build what the series touches, in the configurations that the lab never
+# boots: W=1, sparse and Coccinelle, and no warning that the base does not have.
+# KTAP on stdout, findings as diagnostics in front of their `not ok`.
+# Usage: check-builds.sh [NAME...]   (build NAMEs of the list below; default: all)
+#
+# The base is only built where the patched tree warns.
+set -eu
+# shellcheck source=SCRIPTDIR/../lib/common.sh
+. "$(dirname "$0")/../lib/common.sh"
+# shellcheck source=SCRIPTDIR/lib.sh
+. "$PF_ROOT/kernel/lib.sh"
+
+# NAME ARCH SPARSE FRAGMENT...: on top of base, peerfault and check.config
+builds='
+all        x86_64 C=1
+no-p2pdma  x86_64 C=0 no-p2pdma
+no-private x86_64 C=0 no-private
+no-thp     x86_64 C=0 no-thp
+no-odp     x86_64 C=0 no-odp
+no-hmm     x86_64 C=0 no-hmm
+arm64      arm64  C=1
+arm64-none arm64  C=0 no-p2pdma no-private no-thp no-odp
+i386       i386   C=0 i386
+'
+configs=$PF_ROOT/kernel/configs
+stock=$PF_BUILD/linux-stock
+# Debian's sparse is older than the kernel's headers: it has no
+# __typeof_unqual__, and cannot fold the __builtin_strlen() of module_param().
+sparse='sparse -D__typeof_unqual__=__typeof__'
+n=0 failed=0
+
+# result NAME FILE: FILE is what was found, nothing is good
+result() {
+	n=$((n + 1))
+	if [ -s "$2" ]; then
+		failed=$((failed + 1))
+		sed 's/^/# /' "$2"
+		echo "not ok $n $1"
+	else
+		echo "ok $n $1"
+	fi
+}
+
+# warnings LOG: without the line numbers, which patches move
+warnings() {
+	grep -E '(^|[ :])(warning|error): ' "$1" |
+		grep -v 'error: bad constant expression$' |
+		sed -E 's/^(\.\.\/)*//; s/:[0-9]+(:[0-9]+)?:/:/g; s#^.*/linux(-stock)?/##' |
+		sort -u || :
+}
+
+# build SRC OUT SPARSE OBJECT...: all of them anew, since only a compiler warns
+build() {
+	local src=$1 out=$2 sparse_too=$3
+	shift 3
+	(cd "$out" && rm -f "$@")
+	kmake "$src" "$out" prepare >/dev/null 2>&1 &&
+		kmake "$src" "$out" -k W=1 "$sparse_too" CHECK="$sparse" "$@"
+}
+
+# check_build NAME ARCH SPARSE FRAGMENT...
+check_build() {
+	local name=$1 out=$PF_BUILD/builds/$1 log=$PF_LOG/builds-$1.log i
+	local fragments=() off=() objects=() old=() sparse_too=$3
+	export ARCH=$2 CROSS_COMPILE=
+	[ "$ARCH" != arm64 ] || CROSS_COMPILE=aarch64-linux-gnu-
+	shift 3
+	for i; do off+=("$configs/builds/$i.config"); done
+	fragments=("$configs/base.config" "$configs/peerfault.config"
+		   "$configs/check.config" "${off[@]}")
+
+	configure "$TREE" "$out" "${fragments[@]}" >"$log" 2>&1
+	[ ${#off[@]} -eq 0 ] || verify_config "$out/.config" "${off[@]}"
+	mapfile -t objects < <(built_objects "$TREE" "$out/.config")
+	build "$TREE" "$out" "$sparse_too" "${objects[@]}" >>"$log" 2>&1 || :
+	{
+		warnings "$log"
+		for i in "${objects[@]}"; do
+			[ -f "$out/$i" ] || echo "$i was not built, see $log"
+		done
+	} | sort >"$found"
+	if [ -s "$found" ]; then
+		configure "$stock" "$out-stock" "${fragments[@]}" >"$log.stock" 2>&1
+		mapfile -t old < <(built_objects "$stock" "$out-stock/.config")
+		build "$stock" "$out-stock" "$sparse_too" "${old[@]}" >>"$log.stock" 2>&1 || :
+		warnings "$log.stock" | sort | comm -23 "$found" - >"$found.new"
+		mv "$found.new" "$found"
+	fi
+	result "$name: ${#objects[@]} objects" "$found"
+}
+
+# What is touched and in no build is not checked.
+check_listed() {
+	tgit diff --name-only --diff-filter=d base HEAD -- '*.c' |
+		grep -vE '^(tools|Documentation|samples|scripts)/' | sort >"$found.c"
+	awk '!/^#/ { print $2 }' "$PF_ROOT/kernel/builds" |
+		sed 's#[^/]*/\.\./##; s/o$/c/' | sort | comm -23 "$found.c" - |
+		sed 's/$/ is not in kernel\/builds/' >"$found"
+	built_objects "$TREE" "$PF_BUILD/builds/all/.config" | wc -l |
+		grep -qx "$(grep -vc '^#' "$PF_ROOT/kernel/builds")" ||
+		echo "the build 'all' leaves out an object of kernel/builds" >>"$found"
+	result "all touched files are built" "$found"
+}
+
+# Coccinelle's reports on the touched files, less those on the base's
+check_cocci() {
+	local file
+	: >"$found"
+	while read -r file; do
+		cocci "$TREE" "$file" >"$found.now"
+		[ ! -s "$found.now" ] || cocci "$stock" "$file" |
+			comm -23 "$found.now" - >>"$found"
+	done <"$found.c"
+	result coccicheck "$found"
+}
+
+# cocci SRC FILE
+cocci() {
+	local rule
+	[ -f "$1/$2" ] || return 0
+	(cd "$1" && find scripts/coccinelle -name '*.cocci' | while read -r rule; do
+		grep -q '^virtual report' "$rule" || continue
+		timeout 60 spatch -D report --very-quiet --no-show-diff \
+			--cocci-file "$rule" --no-includes "$2" 2>/dev/null || :
+	 done) | sed -E 's/:[0-9]+(-[0-9]+)?(:[0-9]+)?:?/:/' | sort -u
+}
+
+"$PF_ROOT/kernel/tree.sh" >&2
+kernel_env "$PF_ROOT"
+stock_tree
+mkdir -p "$PF_BUILD/builds" "$PF_LOG"
+found=$PF_BUILD/builds/found
+
+echo "KTAP version 1"
+while read -r name arch sparse_too fragments; do
+	[ -n "$name" ] || continue
+	[ $# -eq 0 ] || [[ " $* " == *" $name "* ]] || continue
+	# shellcheck disable=SC2086 # a list of names
+	check_build "$name" "$arch" "$sparse_too" $fragments
+done <<<"$builds"
+if [ $# -eq 0 ]; then
+	check_listed
+	check_cocci
+fi
+echo "1..$n"
+[ "$failed" -eq 0 ] || exit "$E_FAIL"

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * KUnit tests for what the drivers know about aliases of their memory: where in
+ * a BAR it is, and which pages have one.
+ */
+#include <kunit/test.h>
+#include <linux/bits.h>
+#include <linux/limits.h>
+#include <linux/module.h>
+#include <linux/sizes.h>
+
+#include <drm/drm_pagemap.h>
+
+#include "../nouveau/nouveau_dmem_grants.h"
+
+struct aperture_case {
+	const char *name;
+	struct drm_pagemap_aperture aperture;
+	u64 offset;
+	u64 size;
+	phys_addr_t want; /* 0: refused */
+};
+
+#define BAR BIT_ULL(40)
+
+static const struct aperture_case aperture_cases[] = {
+	{ "first page", { BAR, SZ_1G }, 0, SZ_4K, BAR },
+	{ "last page", { BAR, SZ_1G }, SZ_1G - SZ_4K, SZ_4K,
+	  BAR + SZ_1G - SZ_4K },
+	{ "all of it", { BAR, SZ_1G }, 0, SZ_1G, BAR },
+	{ "small bar, last huge page", { BAR, SZ_256M }, SZ_256M - SZ_2M, SZ_2M,
+	  BAR + SZ_256M - SZ_2M },
+	{ "small bar, one page too far", { BAR, SZ_256M }, SZ_256M, SZ_4K },
+	{ "small bar, half of a huge page", { BAR, SZ_256M + SZ_1M }, SZ_256M,
+	  SZ_2M },
+	{ "small bar, far away", { BAR, SZ_256M }, 64ULL * SZ_1G, SZ_4K },
+	{ "second tile", { BAR + SZ_1G, SZ_1G }, SZ_4K, SZ_4K,
+	  BAR + SZ_1G + SZ_4K },
+	{ "no aperture", { 0, 0 }, 0, SZ_4K },
+	{ "offset wraps", { BAR, SZ_1G }, U64_MAX - SZ_4K + 1, SZ_8K },
+	{ "size wraps", { BAR, SZ_1G }, SZ_4K, U64_MAX },
+};
+
+static void aperture_desc(const struct aperture_case *c, char *desc)
+{
+	strscpy(desc, c->name, KUNIT_PARAM_DESC_SIZE);
+}
+
+KUNIT_ARRAY_PARAM(aperture, aperture_cases, aperture_desc);
+
+static void drm_test_aperture(struct kunit *test)
+{
+	const struct aperture_case *c = test->param_value;
+	phys_addr_t phys = 0;
+	int ret;
+
+	ret = drm_pagemap_aperture_alias(&c->aperture, c->offset, c->size,
+					 &phys);
+	KUNIT_EXPECT_EQ(test, ret, c->want ? 0 : -ERANGE);
+	/* What is refused has no address either */
+	KUNIT_EXPECT_EQ(test, phys, c->want);
+}
+
+#define GRANT_PAGES 2048
+#define HUGE 512
+
+static int grants_init(struct kunit *test)
+{
+	struct nouveau_dmem_grants *grants;
+
+	grants = kunit_kzalloc(test, sizeof(*grants), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, grants);
+	grants->pages = kunit_kcalloc(test, BITS_TO_LONGS(GRANT_PAGES),
+				      sizeof(long), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, grants->pages);
+	test->priv = grants;
+	return 0;
+}
+
+static void drm_test_grant_twice(struct kunit *test)
+{
+	struct nouveau_dmem_grants *grants = test->priv;
+
+	/* Two importers: the page is free once, and then it is for both */
+	nouveau_dmem_grant(grants, 7, 1);
+	nouveau_dmem_grant(grants, 7, 1);
+	KUNIT_EXPECT_EQ(test, grants->nr, 1);
+	KUNIT_EXPECT_TRUE(test, nouveau_dmem_ungrant(grants, 7, 1));
+	KUNIT_EXPECT_EQ(test, grants->nr, 0);
+	KUNIT_EXPECT_TRUE(test, bitmap_empty(grants->pages, GRANT_PAGES));
+}
+
+static void drm_test_grant_last(struct kunit *test)
+{
+	struct nouveau_dmem_grants *grants = test->priv;
+
+	nouveau_dmem_grant(grants, 0, 1);
+	nouveau_dmem_grant(grants, GRANT_PAGES - 1, 1);
+	nouveau_dmem_grant(grants, HUGE, HUGE);
+	KUNIT_EXPECT_FALSE(test, nouveau_dmem_ungrant(grants, HUGE, HUGE));
+	KUNIT_EXPECT_FALSE(test, nouveau_dmem_ungrant(grants, 0, 1));
+	KUNIT_EXPECT_TRUE(test, nouveau_dmem_ungrant(grants, GRANT_PAGES - 1,
+						     1));
+}
+
+/* Granted as one, freed as many, and some of them granted again in between */
+static void drm_test_grant_split(struct kunit *test)
+{
+	struct nouveau_dmem_grants *grants = test->priv;
+	unsigned long i;
+
+	nouveau_dmem_grant(grants, HUGE, HUGE);
+	nouveau_dmem_grant(grants, HUGE + 1, 1);
+	KUNIT_EXPECT_EQ(test, grants->nr, HUGE);
+	for (i = HUGE; i < 2 * HUGE - 1; i++)
+		KUNIT_EXPECT_FALSE(test, nouveau_dmem_ungrant(grants, i, 1));
+	KUNIT_EXPECT_TRUE(test, nouveau_dmem_ungrant(grants, i, 1));
+}
+
+static void drm_test_grant_never(struct kunit *test)
+{
+	struct nouveau_dmem_grants *grants = test->priv;
+	struct nouveau_dmem_grants none = {};
+
+	/* A page that nobody asked for is not the last one */
+	KUNIT_EXPECT_FALSE(test, nouveau_dmem_ungrant(grants, 3, 1));
+	KUNIT_EXPECT_FALSE(test, nouveau_dmem_ungrant(&none, 3, 1));
+	nouveau_dmem_grant(grants, 4, 1);
+	KUNIT_EXPECT_FALSE(test, nouveau_dmem_ungrant(grants, 3, 1));
+	KUNIT_EXPECT_EQ(test, grants->nr, 1);
+}
+
+static struct kunit_case drm_alias_test_cases[] = {
+	KUNIT_CASE_PARAM(drm_test_aperture, aperture_gen_params),
+	KUNIT_CASE(drm_test_grant_twice),
+	KUNIT_CASE(drm_test_grant_last),
+	KUNIT_CASE(drm_test_grant_split),
+	KUNIT_CASE(drm_test_grant_never),
+	{}
+};
+
+static struct kunit_suite drm_alias_test_suite = {
+	.name = "drm_alias",
+	.init = grants_init,
+	.test_cases = drm_alias_test_cases,
+};
+
+kunit_test_suite(drm_alias_test_suite);
+
+MODULE_DESCRIPTION("KUnit tests for aliases of device memory");
+MODULE_LICENSE("GPL");
