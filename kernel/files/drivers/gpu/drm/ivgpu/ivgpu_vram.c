@@ -440,6 +440,7 @@ static int ivgpu_vram_place(struct ivgpu_device *ivgpu, struct mm_struct *mm,
 	const struct drm_pagemap_migrate_details details = {
 		.timeslice_ms = timeslice_ms,
 		.can_migrate_same_pagemap = 1,
+		.fault = 1,
 		.write = write,
 	};
 	struct ivgpu_vram *vram = &ivgpu->vram;
