@@ -141,7 +141,7 @@ c_prefix() {
 	configure "$TREE" "$build_out" "${build_configs[@]}" >"$log" 2>&1 ||
 		{ log_tail "$log"; return 1; }
 	mapfile -t targets < <(built_objects "$TREE" "$build_out/.config")
-	kmake "$TREE" "$build_out" prepare "${targets[@]}" >>"$log" 2>&1 ||
+	kmake "$TREE" "$build_out" "${targets[@]}" >>"$log" 2>&1 ||
 		{ log_tail "$log"; return 1; }
 	if grep -E '(^|[ :])warning: ' "$log"; then
 		return 1
