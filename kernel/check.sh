@@ -138,7 +138,11 @@ c_kernel_doc() {
 c_prefix() {
 	local targets=() log=$PF_LOG/check-prefix.log
 	tgit checkout -q --detach "$1" || return
-	configure "$TREE" "$build_out" "${build_configs[@]}" >"$log" 2>&1 ||
+	# What user space and documentation change was built with the commit before.
+	! tgit diff --quiet "$1^" "$1" -- . ':!tools' ':!Documentation' || return 0
+	: >"$log"
+	tgit diff --quiet "$1^" "$1" -- '*Kconfig*' ||
+		configure "$TREE" "$build_out" "${build_configs[@]}" >"$log" 2>&1 ||
 		{ log_tail "$log"; return 1; }
 	mapfile -t targets < <(built_objects "$TREE" "$build_out/.config")
 	kmake "$TREE" "$build_out" "${targets[@]}" >>"$log" 2>&1 ||
