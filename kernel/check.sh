@@ -79,6 +79,10 @@ c_anchors() {
 	"$PF_ROOT/docs/anchors.sh" "$TREE"
 }
 
+c_named() {
+	"$PF_ROOT/docs/named.sh" "$TREE"
+}
+
 c_tree() {
 	# A check that was killed has left one of the prefixes there.
 	[ ! -d "$clone/build/linux/.git" ] ||
@@ -198,6 +202,7 @@ TREE=$clone/build/linux
 build_out=$clone/build/kernel
 check mails c_series
 check "code quoted in docs" c_anchors
+check "commits and tests named in docs" c_named
 for patch in "$patches"/*.patch; do
 	[ -e "$patch" ] || continue
 	check "checkpatch ${patch##*/}" c_checkpatch "$patch"
