@@ -49,7 +49,7 @@ function taints(mask,   bit, letters) {
 { sub(/\r$/, "") }
 # Only what the kernel printed: "[    1.234567] " or "[    1.234567][  T42] "
 !/^\[ *[0-9]+\.[0-9]+\]/ { next }
-{ sub(/^\[ *[0-9]+\.[0-9]+\](\[ *[TC][0-9]+\])? /, "") }
+{ sub(/^\[ *[0-9]+\.[0-9]+\](\[ *[TC][0-9]+\])? /, ""); line++ }
 /^Linux version / { started = 1 }
 /^peerfault-lab: end of log, tainted [0-9]+$/ {
 	ended = 1
@@ -67,6 +67,8 @@ in_excused { if (/---\[ end trace/) in_excused = 0; next }
 /Unable to handle kernel|unable to handle|bad page (state|map)|Bad rss-counter/ ||
 /DMAR: (\[|DRHD: handling fault|PTE )|fault from EP [0-9]+|printk messages dropped/ ||
 /sysfs: cannot create duplicate|possible (recursive|circular) locking/ {
+	if (/Call Trace:/ && line <= stack)
+		next
 	if (excused($0))
 		in_excused = cut
 	else
@@ -74,6 +76,8 @@ in_excused { if (/---\[ end trace/) in_excused = 0; next }
 	cut = 0
 	next
 }
+# Announces a stack, and is not a report: at most CPU and hardware in between.
+excused($0) { stack = line + 3 }
 # Announces a report; the next line says which.
 /---\[ cut here \]---/ { cut = 1; next }
 END {
