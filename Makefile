@@ -51,7 +51,7 @@ tree: deps ## Lay base, kernel/files and kernel/patches in build/linux
 refresh: deps ## Write build/linux back to kernel/files and kernel/patches
 	@kernel/refresh.sh
 
-series: deps ## Write a mailable patch series to build/series
+series: deps ## Write the mails, several series, to build/series
 	@kernel/series.sh
 
 check: deps-check ## Check scripts, patches and files; each prefix of the series builds

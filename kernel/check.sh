@@ -79,7 +79,14 @@ c_anchors() {
 	"$PF_ROOT/docs/anchors.sh" "$TREE"
 }
 
+c_named() {
+	"$PF_ROOT/docs/named.sh" "$TREE"
+}
+
 c_tree() {
+	# A check that was killed has left one of the prefixes there.
+	[ ! -d "$clone/build/linux/.git" ] ||
+		git -C "$clone/build/linux" checkout -qf peerfault || return
 	(cd "$clone" && FORCE=1 kernel/tree.sh)
 }
 
@@ -88,6 +95,14 @@ c_refresh() {
 	cp -R "$clone/kernel" "$PF_BUILD/check/before"
 	"$clone/kernel/refresh.sh" || return
 	diff -r "$PF_BUILD/check/before" "$clone/kernel"
+}
+
+# As anybody: who mails them signs them, and needs a name.
+c_series() {
+	tgit update-ref -d refs/peerfault/series
+	GIT_CONFIG_COUNT=2 GIT_CONFIG_KEY_0=user.name GIT_CONFIG_VALUE_0=check \
+	GIT_CONFIG_KEY_1=user.email GIT_CONFIG_VALUE_1=check@localhost \
+		"$clone/kernel/series.sh"
 }
 
 c_names() {
@@ -141,9 +156,11 @@ c_prefix() {
 	# What user space and documentation change was built with the commit before.
 	! tgit diff --quiet "$1^" "$1" -- . ':!tools' ':!Documentation' || return 0
 	: >"$log"
-	tgit diff --quiet "$1^" "$1" -- '*Kconfig*' ||
+	if [ -z "$configured" ] || ! tgit diff --quiet "$1^" "$1" -- '*Kconfig*'; then
 		configure "$TREE" "$build_out" "${build_configs[@]}" >"$log" 2>&1 ||
-		{ log_tail "$log"; return 1; }
+			{ log_tail "$log"; return 1; }
+		configured=1
+	fi
 	mapfile -t targets < <(built_objects "$TREE" "$build_out/.config")
 	kmake "$TREE" "$build_out" "${targets[@]}" >>"$log" 2>&1 ||
 		{ log_tail "$log"; return 1; }
@@ -183,7 +200,9 @@ check refresh_is_noop c_refresh
 
 TREE=$clone/build/linux
 build_out=$clone/build/kernel
+check mails c_series
 check "code quoted in docs" c_anchors
+check "commits and tests named in docs" c_named
 for patch in "$patches"/*.patch; do
 	[ -e "$patch" ] || continue
 	check "checkpatch ${patch##*/}" c_checkpatch "$patch"
@@ -203,11 +222,14 @@ touched_c=$(grep -E '\.c$' "$PF_BUILD/check/touched" |
 build_configs=("$PF_ROOT/kernel/configs/base.config"
 	       "$PF_ROOT/kernel/configs/peerfault.config"
 	       "$PF_ROOT/kernel/configs/check.config")
-commits=$(tgit rev-list --reverse base..HEAD)
+# In the order of the mails, which is what others bisect
+commits=$(tgit rev-list --reverse base..refs/peerfault/series 2>/dev/null) ||
+	commits=$(tgit rev-list --reverse base..HEAD)
 if [ -n "${FAST:-}" ]; then
 	skip "series builds" "FAST=1"
 else
 	kernel_env "$clone"
+	configured=
 	for commit in $commits; do
 		check "builds: $(tgit log -1 --format=%s "$commit" | tr '#' ' ')" \
 			c_prefix "$commit"

@@ -11,7 +11,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 clone=$work/clone
 export PEERFAULT_CACHE=$work/cache GIT_CONFIG_GLOBAL=/dev/null
-unset KCONFIG FORCE MAKEFLAGS MFLAGS MAKELEVEL
+unset KCONFIG FORCE VERSION MAKEFLAGS MFLAGS MAKELEVEL GIT_CONFIG_COUNT
 export KERNEL_SRC=$work/src
 
 # A fake kernel: its Makefile knows just the targets that build.sh calls, and
@@ -210,6 +210,60 @@ t_commits_are_kept() {
 		commit -q -a -m "mm: more"
 	echo 'int other;' >"$clone/kernel/files/lib/new.c"
 	expect "$E_DIRTY" "has work" k tree
+}
+
+# with_series: fresh, and two series: the patch, then the new file, which the
+# last mail changes
+with_series() {
+	fresh
+	local series=$clone/kernel/series
+	mkdir -p "$series/1-patch" "$series/2-file"
+	printf '%s\n' 'int x;' 'int y;' >"$clone/kernel/files/lib/new.c"
+	echo "mm: One patch" | tee "$series/1-patch/cover" >"$series/2-file/cover"
+	echo "mm: change line 10" >"$series/1-patch/order"
+	printf '%s\n' "lib: Add x" "	lib" "lib: Add y" "	y.diff" >"$series/2-file/order"
+	echo "lib: Add x" >"$series/2-file/x.msg"
+	echo "lib: Add y" >"$series/2-file/y.msg"
+	printf '%s\n' 'diff --git a/lib/new.c b/lib/new.c' '--- a/lib/new.c' \
+		'+++ b/lib/new.c' '@@ -1 +1,2 @@' ' int x;' '+int y;' >"$series/2-file/y.diff"
+	export GIT_CONFIG_COUNT=2 GIT_CONFIG_KEY_0=user.name GIT_CONFIG_VALUE_0=A
+	export GIT_CONFIG_KEY_1=user.email GIT_CONFIG_VALUE_1=a@b.example
+}
+
+t_series() {
+	with_series
+	expect 0 "3 mails" k series || return
+	local out=$clone/build/series
+	grep -q '^Signed-off-by: A <a@b.example>' "$out/2-file/0001-lib-Add-x.patch" || return
+	grep -q '^+int x' "$out/2-file/0001-lib-Add-x.patch" || return
+	! grep -q '^+int y' "$out/2-file/0001-lib-Add-x.patch" || return
+	grep -q '^On top of: 1-patch$' "$out/2-file/0000-cover-letter.patch" || return
+	! grep -q '^On top of' "$out/1-patch/0000-cover-letter.patch"
+}
+
+t_series_wrong() {
+	with_series
+	local series=$clone/kernel/series
+	echo "mm: change line 11" >>"$series/1-patch/order"
+	expect "$E_USAGE" 'no patch and no *.msg is "mm: change line 11"' k series || return
+	with_series
+	echo "	lib" >>"$series/2-file/order"
+	expect "$E_USAGE" "wants lib, which is not" k series || return
+	with_series
+	rm -r "$series/1-patch"
+	expect "$E_USAGE" "no kernel/series/*/order has: mm: change line 10" k series || return
+	with_series
+	echo 'int z;' >"$clone/kernel/files/lib/other.c"
+	sed -i 's/^\tlib$/\tlib\/new.c/' "$series/2-file/order"
+	expect "$E_USAGE" "brings: lib/other.c" k series || return
+	with_series
+	sed -i 's/^+int y/+int z/' "$series/2-file/y.diff"
+	expect "$E_PATCH" "y.diff does not apply" k series || return
+	with_series
+	sed -i '/^lib: Add y/,$d' "$series/2-file/order"
+	expect "$E_PATCH" "do not give the tree" k series || return
+	with_series
+	GIT_CONFIG_VALUE_0='' expect "$E_USAGE" "user.name" k series
 }
 
 t_build() {

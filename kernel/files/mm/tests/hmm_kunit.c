@@ -142,7 +142,7 @@ static void hmm_drop_p2p(struct kunit *test)
 	struct hmm_range range = {
 		.default_flags = HMM_PFN_REQ_FAULT | HMM_PFN_REQ_WRITE |
 				 HMM_PFN_REQ_ALLOW_P2P,
-		.pfn_flags_mask = HMM_PFN_REQ_MIGRATE,
+		.pfn_flags_mask = HMM_PFN_REQ_WRITE,
 	};
 	struct hmm_range never = { .default_flags = HMM_PFN_REQ_FAULT };
 
@@ -157,7 +157,7 @@ static void hmm_drop_p2p(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, range.default_flags,
 			HMM_PFN_REQ_FAULT | HMM_PFN_REQ_WRITE);
 	KUNIT_EXPECT_EQ(test, range.pfn_flags_mask,
-			HMM_PFN_REQ_MIGRATE | HMM_PFN_REQ_ALLOW_P2P);
+			HMM_PFN_REQ_WRITE | HMM_PFN_REQ_ALLOW_P2P);
 	KUNIT_EXPECT_FALSE(test, hmm_range_drop_p2p(&range));
 }
 
