@@ -59,6 +59,7 @@ check: deps-check ## Check scripts, patches and files; each prefix of the series
 
 check-builds: deps-check deps-builds ## Build the touched files in many configurations
 	@kernel/check-builds.sh
+	@kernel/compare-callers.sh
 
 deb: deps-deb ## Build Debian packages of the kernel in build/
 	@kernel/build.sh deb

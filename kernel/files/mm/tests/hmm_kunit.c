@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * KUnit tests for the decision about aliases of device-private memory and for
- * the layout of the hmm_pfns[] entries that carry it.
+ * KUnit tests for the decision about aliases of device-private memory, for the
+ * layout of the hmm_pfns[] entries that carry it, and for doing without.
  */
+#include <kunit/device.h>
 #include <kunit/test.h>
 #include <linux/bitops.h>
+#include <linux/dma-mapping.h>
+#include <linux/hmm-dma.h>
 #include <linux/hmm.h>
 #include <linux/module.h>
 
@@ -133,10 +136,64 @@ static void hmm_pfn_layout(struct kunit *test)
 	}
 }
 
+/* Only the request for aliases goes, to the entries, and only once */
+static void hmm_drop_p2p(struct kunit *test)
+{
+	struct hmm_range range = {
+		.default_flags = HMM_PFN_REQ_FAULT | HMM_PFN_REQ_WRITE |
+				 HMM_PFN_REQ_ALLOW_P2P,
+		.pfn_flags_mask = HMM_PFN_REQ_WRITE,
+	};
+	struct hmm_range never = { .default_flags = HMM_PFN_REQ_FAULT };
+
+	KUNIT_EXPECT_FALSE(test, hmm_range_drop_p2p(&never));
+	KUNIT_EXPECT_EQ(test, never.default_flags, HMM_PFN_REQ_FAULT);
+	KUNIT_EXPECT_EQ(test, never.pfn_flags_mask, 0);
+
+	if (HMM_PFN_ALIAS == 0)
+		return;
+
+	KUNIT_EXPECT_TRUE(test, hmm_range_drop_p2p(&range));
+	KUNIT_EXPECT_EQ(test, range.default_flags,
+			HMM_PFN_REQ_FAULT | HMM_PFN_REQ_WRITE);
+	KUNIT_EXPECT_EQ(test, range.pfn_flags_mask,
+			HMM_PFN_REQ_WRITE | HMM_PFN_REQ_ALLOW_P2P);
+	KUNIT_EXPECT_FALSE(test, hmm_range_drop_p2p(&range));
+}
+
+/* What is no provider's is refused, and the entry says so: it asks for RAM */
+static void hmm_map_refused(struct kunit *test)
+{
+	const unsigned long alias = HMM_PFN_VALID | HMM_PFN_WRITE |
+		HMM_PFN_ALIAS | 0x1234 | (9UL << HMM_PFN_ORDER_SHIFT);
+	unsigned long pfns[] = { alias, alias, alias };
+	struct hmm_dma_map map = {
+		.pfn_list = pfns,
+		.dma_entry_size = PAGE_SIZE,
+	};
+	struct pci_p2pdma_map_state state = {};
+	struct device *dev = kunit_device_register(test, "importer");
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, dev);
+	if (HMM_PFN_ALIAS == 0)
+		kunit_skip(test, "no aliases here");
+
+	KUNIT_EXPECT_TRUE(test, hmm_dma_map_pfn(dev, &map, 1, &state) ==
+				DMA_MAPPING_ERROR);
+	KUNIT_EXPECT_EQ(test, pfns[1],
+			alias & ~(HMM_PFN_VALID | HMM_PFN_ALIAS));
+	KUNIT_EXPECT_EQ(test, pfns[0], alias);
+	KUNIT_EXPECT_EQ(test, pfns[2], alias);
+	/* It was never mapped */
+	KUNIT_EXPECT_FALSE(test, hmm_dma_unmap_pfn(dev, &map, 1));
+}
+
 static struct kunit_case hmm_test_cases[] = {
 	KUNIT_CASE_PARAM(hmm_decide, hmm_decide_gen_params),
 	KUNIT_CASE(hmm_decide_never),
 	KUNIT_CASE(hmm_pfn_layout),
+	KUNIT_CASE(hmm_drop_p2p),
+	KUNIT_CASE(hmm_map_refused),
 	{}
 };
 

@@ -34,11 +34,20 @@ static const struct aperture_case aperture_cases[] = {
 	{ "small bar, half of a huge page", { BAR, SZ_256M + SZ_1M }, SZ_256M,
 	  SZ_2M },
 	{ "small bar, far away", { BAR, SZ_256M }, 64ULL * SZ_1G, SZ_4K },
+	{ "small bar, huge page over its end", { BAR, SZ_256M },
+	  SZ_256M - SZ_2M + SZ_4K, SZ_2M },
 	{ "second tile", { BAR + SZ_1G, SZ_1G }, SZ_4K, SZ_4K,
 	  BAR + SZ_1G + SZ_4K },
+	{ "second tile, small bar, last page", { BAR + SZ_1G, SZ_256M },
+	  SZ_256M - SZ_4K, SZ_4K, BAR + SZ_1G + SZ_256M - SZ_4K },
+	{ "second tile, small bar, one page too far", { BAR + SZ_1G, SZ_256M },
+	  SZ_256M, SZ_4K },
+	{ "bar at the end of the addresses", { 0 - (u64)SZ_256M, SZ_256M },
+	  SZ_256M - SZ_4K, SZ_4K, 0 - (u64)SZ_4K },
 	{ "no aperture", { 0, 0 }, 0, SZ_4K },
 	{ "offset wraps", { BAR, SZ_1G }, U64_MAX - SZ_4K + 1, SZ_8K },
 	{ "size wraps", { BAR, SZ_1G }, SZ_4K, U64_MAX },
+	{ "end wraps to 0", { BAR, SZ_1G }, SZ_4K, 0 - (u64)SZ_4K },
 };
 
 static void aperture_desc(const struct aperture_case *c, char *desc)
@@ -64,7 +73,7 @@ static void drm_test_aperture(struct kunit *test)
 #define GRANT_PAGES 2048
 #define HUGE 512
 
-static int grants_init(struct kunit *test)
+static struct nouveau_dmem_grants *make_grants(struct kunit *test)
 {
 	struct nouveau_dmem_grants *grants;
 
@@ -73,7 +82,12 @@ static int grants_init(struct kunit *test)
 	grants->pages = kunit_kcalloc(test, BITS_TO_LONGS(GRANT_PAGES),
 				      sizeof(long), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, grants->pages);
-	test->priv = grants;
+	return grants;
+}
+
+static int grants_init(struct kunit *test)
+{
+	test->priv = make_grants(test);
 	return 0;
 }
 
@@ -82,8 +96,8 @@ static void drm_test_grant_twice(struct kunit *test)
 	struct nouveau_dmem_grants *grants = test->priv;
 
 	/* Two importers: the page is free once, and then it is for both */
-	nouveau_dmem_grant(grants, 7, 1);
-	nouveau_dmem_grant(grants, 7, 1);
+	nouveau_dmem_grant(grants, BAR, 7, 1);
+	nouveau_dmem_grant(grants, BAR, 7, 1);
 	KUNIT_EXPECT_EQ(test, grants->nr, 1);
 	KUNIT_EXPECT_TRUE(test, nouveau_dmem_ungrant(grants, 7, 1));
 	KUNIT_EXPECT_EQ(test, grants->nr, 0);
@@ -94,9 +108,9 @@ static void drm_test_grant_last(struct kunit *test)
 {
 	struct nouveau_dmem_grants *grants = test->priv;
 
-	nouveau_dmem_grant(grants, 0, 1);
-	nouveau_dmem_grant(grants, GRANT_PAGES - 1, 1);
-	nouveau_dmem_grant(grants, HUGE, HUGE);
+	nouveau_dmem_grant(grants, BAR, 0, 1);
+	nouveau_dmem_grant(grants, BAR, GRANT_PAGES - 1, 1);
+	nouveau_dmem_grant(grants, BAR, HUGE, HUGE);
 	KUNIT_EXPECT_FALSE(test, nouveau_dmem_ungrant(grants, HUGE, HUGE));
 	KUNIT_EXPECT_FALSE(test, nouveau_dmem_ungrant(grants, 0, 1));
 	KUNIT_EXPECT_TRUE(test, nouveau_dmem_ungrant(grants, GRANT_PAGES - 1,
@@ -109,8 +123,8 @@ static void drm_test_grant_split(struct kunit *test)
 	struct nouveau_dmem_grants *grants = test->priv;
 	unsigned long i;
 
-	nouveau_dmem_grant(grants, HUGE, HUGE);
-	nouveau_dmem_grant(grants, HUGE + 1, 1);
+	nouveau_dmem_grant(grants, BAR, HUGE, HUGE);
+	nouveau_dmem_grant(grants, BAR, HUGE + 1, 1);
 	KUNIT_EXPECT_EQ(test, grants->nr, HUGE);
 	for (i = HUGE; i < 2 * HUGE - 1; i++)
 		KUNIT_EXPECT_FALSE(test, nouveau_dmem_ungrant(grants, i, 1));
@@ -125,9 +139,48 @@ static void drm_test_grant_never(struct kunit *test)
 	/* A page that nobody asked for is not the last one */
 	KUNIT_EXPECT_FALSE(test, nouveau_dmem_ungrant(grants, 3, 1));
 	KUNIT_EXPECT_FALSE(test, nouveau_dmem_ungrant(&none, 3, 1));
-	nouveau_dmem_grant(grants, 4, 1);
+	nouveau_dmem_grant(grants, BAR, 4, 1);
 	KUNIT_EXPECT_FALSE(test, nouveau_dmem_ungrant(grants, 3, 1));
 	KUNIT_EXPECT_EQ(test, grants->nr, 1);
+}
+
+/* Each chunk is somewhere else in BAR1, and has its own last page */
+static void drm_test_grant_chunks(struct kunit *test)
+{
+	struct nouveau_dmem_grants *a = test->priv, *b = make_grants(test);
+	const phys_addr_t at_a = BAR + SZ_1G, at_b = BAR;
+
+	KUNIT_EXPECT_EQ(test, nouveau_dmem_grant(a, at_a, 0, 1), at_a);
+	KUNIT_EXPECT_EQ(test, nouveau_dmem_grant(b, at_b, 0, 1), at_b);
+	KUNIT_EXPECT_EQ(test, nouveau_dmem_grant(b, at_b, HUGE, HUGE),
+			at_b + HUGE * PAGE_SIZE);
+	KUNIT_EXPECT_EQ(test, nouveau_dmem_grant(b, at_b, GRANT_PAGES - 1, 1),
+			at_b + (GRANT_PAGES - 1) * PAGE_SIZE);
+	/* Asked again for a page that is granted: the same place */
+	KUNIT_EXPECT_EQ(test, nouveau_dmem_grant(b, at_b, HUGE + 1, 1),
+			at_b + (HUGE + 1) * PAGE_SIZE);
+
+	KUNIT_EXPECT_TRUE(test, nouveau_dmem_ungrant(a, 0, 1));
+	KUNIT_EXPECT_EQ(test, b->nr, HUGE + 2);
+	KUNIT_EXPECT_FALSE(test, nouveau_dmem_ungrant(a, HUGE, HUGE));
+	KUNIT_EXPECT_FALSE(test, nouveau_dmem_ungrant(b, 0, 1));
+	KUNIT_EXPECT_FALSE(test, nouveau_dmem_ungrant(b, HUGE, HUGE));
+	KUNIT_EXPECT_TRUE(test, nouveau_dmem_ungrant(b, GRANT_PAGES - 1, 1));
+}
+
+static void drm_test_alias_chunks(struct kunit *test)
+{
+	const u64 chunk = SZ_256M;
+
+	/* A BAR1 in which half a chunk, or not quite one, is free for peers */
+	KUNIT_EXPECT_EQ(test, nouveau_dmem_alias_chunks(0, chunk), 0);
+	KUNIT_EXPECT_EQ(test, nouveau_dmem_alias_chunks(SZ_256M, chunk), 0);
+	KUNIT_EXPECT_EQ(test, nouveau_dmem_alias_chunks(SZ_512M - 1, chunk), 0);
+	KUNIT_EXPECT_EQ(test, nouveau_dmem_alias_chunks(SZ_512M, chunk), 1);
+	KUNIT_EXPECT_EQ(test, nouveau_dmem_alias_chunks(SZ_1G - 1, chunk), 1);
+	KUNIT_EXPECT_EQ(test, nouveau_dmem_alias_chunks(SZ_16G, chunk), 32);
+	KUNIT_EXPECT_EQ(test, nouveau_dmem_alias_chunks(U64_MAX, chunk),
+			BIT_ULL(63 - 28) - 1);
 }
 
 static struct kunit_case drm_alias_test_cases[] = {
@@ -136,6 +189,8 @@ static struct kunit_case drm_alias_test_cases[] = {
 	KUNIT_CASE(drm_test_grant_last),
 	KUNIT_CASE(drm_test_grant_split),
 	KUNIT_CASE(drm_test_grant_never),
+	KUNIT_CASE(drm_test_grant_chunks),
+	KUNIT_CASE(drm_test_alias_chunks),
 	{}
 };
 
