@@ -224,25 +224,20 @@ fi
 
 # QEMU must not outlive us, nor wait longer than the limit. Both wrappers are
 # needed: killing timeout with us leaves its child to the second one.
-trap 'kill "$vm" $tick 2>/dev/null || :' EXIT
+trap 'kill "$vm" $beat 2>/dev/null || :' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
-begin=$SECONDS tick=''
+beat=''
 setpriv --pdeathsig TERM timeout --foreground -k 5 "$limit" "${qemu[@]}" \
 	</dev/null 2>"$dir/qemu.log" &
 vm=$!
 exec 6>&-
-while :; do
-	sleep 20 >/dev/null &
-	tick=$!
-	status=0
-	wait -n "$vm" "$tick" || status=$?
-	kill -0 "$tick" 2>/dev/null && break
-	printf '    guest: %s of %s s, at: %s\n' $((SECONDS - begin)) "$limit" \
-		"$(tail -qn 1 "$dir/console.log" "$dir/out" 2>/dev/null |
-			tail -n 1 | tr -d '\r' | cut -c 1-60)" >&2
-done
-kill "$tick"
+beat guest "$dir/out" >&2 &
+beat=$!
+status=0
+wait "$vm" || status=$?
+kill "$beat" 2>/dev/null || :
+wait "$beat" || :
 wait "$tee"
 trap - EXIT
 rm -f "$dir/initrd" "$dir"/monitor.* "$dir"/port.*
