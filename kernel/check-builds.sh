@@ -3,7 +3,8 @@
 # Build what the series touches, in the configurations that the lab never
 # boots: W=1, sparse and Coccinelle, and no warning that the base does not have.
 # KTAP on stdout, findings as diagnostics in front of their `not ok`.
-# Usage: check-builds.sh [NAME...]   (build NAMEs of the list below; default: all)
+# Usage: check-builds.sh [NAME...]   (those of the list below, listed, cocci;
+# default: all)
 #
 # The base is only built where the patched tree warns.
 set -eu
@@ -93,8 +94,6 @@ check_build() {
 
 # What is touched and in no build is not checked.
 check_listed() {
-	tgit diff --name-only --diff-filter=d base HEAD -- '*.c' |
-		grep -vE '^(tools|Documentation|samples|scripts)/' | sort >"$found.c"
 	awk '!/^#/ { print $2 }' "$PF_ROOT/kernel/builds" |
 		sed 's#[^/]*/\.\./##; s/o$/c/' | sort | comm -23 "$found.c" - |
 		sed 's/$/ is not in kernel\/builds/' >"$found"
@@ -106,14 +105,17 @@ check_listed() {
 
 # Coccinelle's reports on the touched files, less those on the base's
 check_cocci() {
-	local file
-	: >"$found"
-	while read -r file; do
-		cocci "$TREE" "$file" >"$found.now"
-		[ ! -s "$found.now" ] || cocci "$stock" "$file" |
-			comm -23 "$found.now" - >>"$found"
-	done <"$found.c"
+	command -v spatch >/dev/null || die "$E_PACKAGE" "no spatch"
+	export -f cocci cocci_new
+	export TREE stock
+	xargs -P "$(nproc)" -I FILE bash -euc 'cocci_new FILE' <"$found.c" >"$found"
 	result coccicheck "$found"
+}
+
+cocci_new() {
+	local now
+	now=$(cocci "$TREE" "$1")
+	[ -z "$now" ] || comm -23 <(echo "$now") <(cocci "$stock" "$1")
 }
 
 # cocci SRC FILE
@@ -133,16 +135,22 @@ stock_tree
 mkdir -p "$PF_BUILD/builds" "$PF_LOG"
 found=$PF_BUILD/builds/found
 
+tgit diff --name-only --diff-filter=d base HEAD -- '*.c' |
+	grep -vE '^(tools|Documentation|samples|scripts)/' | sort >"$found.c"
+want() {
+	[ -z "$wanted" ] || [[ " $wanted " == *" $1 "* ]]
+}
+wanted="$*"
+
 echo "KTAP version 1"
 while read -r name arch sparse_too fragments; do
 	[ -n "$name" ] || continue
-	[ $# -eq 0 ] || [[ " $* " == *" $name "* ]] || continue
+	want "$name" || continue
 	# shellcheck disable=SC2086 # a list of names
 	check_build "$name" "$arch" "$sparse_too" $fragments
 done <<<"$builds"
-if [ $# -eq 0 ]; then
-	check_listed
-	check_cocci
-fi
+if want listed; then check_listed; fi
+if want cocci; then check_cocci; fi
+[ "$n" -gt 0 ] || die "$E_USAGE" "there is no $*"
 echo "1..$n"
 [ "$failed" -eq 0 ] || exit "$E_FAIL"
