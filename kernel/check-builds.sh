@@ -126,7 +126,7 @@ cocci() {
 		grep -q '^virtual report' "$rule" || continue
 		timeout 60 spatch -D report --very-quiet --no-show-diff \
 			--cocci-file "$rule" --no-includes "$2" 2>/dev/null || :
-	 done) | sed -E 's/:[0-9]+(-[0-9]+)?(:[0-9]+)?:?/:/' | sort -u
+	 done) | sed -E 's/:[0-9]+(-[0-9]+)?(:[0-9]+)?:?/:/; s/ on line [0-9]+//' | sort -u
 }
 
 "$PF_ROOT/kernel/tree.sh" >&2
