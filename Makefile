@@ -19,8 +19,7 @@ MAKEFLAGS += --no-print-directory --no-builtin-rules
 .NOTPARALLEL:
 
 help: ## This list
-	@awk -F ':.*## ' -v bench="$(wildcard lab/bench.sh)" \
-		'/^[a-z-]+:.*## / && ($$1 != "bench" || bench != "") { printf "%-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo "Variables: TOPOLOGY=name KCONFIG=normal|debug|stock KERNEL_SRC=path FORCE=1"
 	@echo "Exit codes ('error NN: ...'): lib/common.sh"
@@ -31,10 +30,8 @@ demo: deps ## Boot the kernel and run the main job, off against on
 test: deps-check ## Run everything; ends with N passed, N failed, N skipped
 	@lab/test.sh
 
-ifneq ($(wildcard lab/bench.sh),)
 bench: deps ## Measure on the base kernel and on ours (BENCH=migrate)
 	@lab/bench.sh
-endif
 
 stress: deps ## Race everything with everything on the debug kernel, 10 minutes
 	@lab/stress.sh
