@@ -10,10 +10,7 @@
 #	TOPOLOGY=name	only suites of this topology, and those of the host
 #	LAB_NO_BUILD=1	build nothing, take what is there
 #
-# lab/expect/NAME.klog excuses what a suite provokes in the kernel log.
-#
-# Results: build/results/NAME.ktap (what it printed), NAME.err (its errors),
-# NAME/ (console log and files of its guest).
+# Results, all in build/results: what lab/suite.sh leaves there.
 
 set -eu
 # shellcheck source=lib/common.sh
@@ -81,44 +78,22 @@ kernels=$(awk -F '\t' '$2 != "host" && NF { print $2 }
 # shellcheck disable=SC2086 # a list
 [ -z "$kernels" ] || "$LAB/build.sh" $kernels 9>&-
 
-kunit_py=$PF_BUILD/linux/tools/testing/kunit/kunit.py
-[ -f "$kunit_py" ] || "$PF_ROOT/kernel/tree.sh" 9>&-
-passed=0 failed=0 skipped=0
-while IFS=$'\t' read -r item kernel topology limit command; do
-	[ -n "$item" ] || continue
-	begin=$SECONDS rc=0
-	step "$item"
-	ktap=$results/$item.ktap err=$results/$item.err
-	# shellcheck disable=SC2086 # the table's commands are plain words
-	if [ "$kernel" = host ]; then
-		: >"$ktap"
-		beat "$item" "$ktap" &
-		beat=$!
-		timeout -k 5 "$limit" $command >"$ktap" 2>"$err" </dev/null 9>&- || rc=$?
-		kill "$beat"
-		wait "$beat" 2>/dev/null || :
-	else
-		excuses=()
-		[ ! -f "$LAB/expect/${item%@*}.klog" ] ||
-			excuses=(-x "$LAB/expect/${item%@*}.klog")
-		"$LAB/run.sh" -q -t "$topology" -k "$kernel" -T "$limit" \
-			"${excuses[@]}" -o "$results/$item" -- $command 2>"$err" </dev/null 9>&- || rc=$?
-		cp "$results/$item/out" "$ktap" 2>/dev/null || : >"$ktap"
-	fi
-	report=$("$LAB/judge.py" "$kunit_py" "$LAB/expect" "$item" "$ktap" "$rc") || :
-	counts=${report##*$'\n'}
-	case $counts in
-	*[0-9]' '[0-9]*' '[0-9]*) ;;
-	*)	say "$report"
-		die "$E_FAIL" "lab/judge.py gave no verdict on $item" ;;
+[ -e "$PF_BUILD/linux/.git" ] || "$PF_ROOT/kernel/tree.sh" 9>&-
+# Guests of the normal kernel two at a time, because one keeps hardly more than
+# one CPU busy. The debug kernel is near the kernel's own time limits as it is.
+for kernel in host normal debug stock; do
+	case $kernel in
+	normal) at_once=2 ;;
+	*) at_once=1 ;;
 	esac
-	[ "$report" = "$counts" ] || say "${report%$'\n'*}"
-	read -r p f s <<<"$counts"
-	if [ "$f" -gt 0 ]; then
-		[ ! -s "$err" ] || tail -n 40 "$err" | sed 's/^/    | /'
-		say "    see $ktap"
-	fi
-	say "    $item: $p passed, $f failed, $s skipped, $((SECONDS - begin)) s"
+	awk -F '\t' -v kernel="$kernel" '$2 == kernel' <<<"$selected" |
+		xargs -r -d '\n' -n 1 -P "$at_once" "$LAB/suite.sh" "$results" 9>&- || :
+done
+passed=0 failed=0 skipped=0
+while IFS=$'\t' read -r item _; do
+	[ -n "$item" ] || continue
+	p=0 f=1 s=0	# if it ended without a verdict
+	[ ! -f "$results/$item.counts" ] || read -r p f s <"$results/$item.counts"
 	passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
 done <<<"$selected"
 [ $((passed + failed + skipped)) -gt 0 ] || failed=1
