@@ -284,6 +284,8 @@ static void odp_fallback_no_fault(struct kunit *test)
 
 	set_bit(2, fake->broken);
 	KUNIT_EXPECT_EQ(test, map_pages(fake, 0, PAGES, false), PAGES);
+	/* The lock stays: the driver has not enabled what it is to zap */
+	KUNIT_EXPECT_EQ(test, fake->faults, 1);
 	KUNIT_EXPECT_TRUE(test, bitmap_empty(fake->migrated, PAGES));
 	KUNIT_EXPECT_EQ(test, fake->odp->map.pfn_list[2], 0);
 	KUNIT_EXPECT_EQ(test, fake->odp->npages, PAGES - 1);
