@@ -79,6 +79,7 @@ kernels=$(awk -F '\t' '$2 != "host" && NF { print $2 }
 [ -z "$kernels" ] || "$LAB/build.sh" $kernels 9>&-
 
 [ -e "$PF_BUILD/linux/.git" ] || "$PF_ROOT/kernel/tree.sh" 9>&-
+
 # Guests of the normal kernel two at a time, because one keeps hardly more than
 # one CPU busy. The debug kernel is near the kernel's own time limits as it is.
 for kernel in host normal debug stock; do
