@@ -2,11 +2,11 @@
 # The front door. Each target is one line of `make help`.
 
 # TOPOLOGY=name   which machine to boot (lab/topologies)
-# KCONFIG=name    which kernel: normal, debug, stock
+# KERNEL=name    which kernel: normal, debug, base
 # KERNEL_SRC=path a kernel tree or tarball in place of the Debian package
 # STRESS_SECONDS=n, STRESS_SEED=n  make stress: how long, and what
 # FORCE=1         let make tree or make refresh overwrite
-export TOPOLOGY KCONFIG KERNEL_SRC FORCE BENCH STRESS_SECONDS STRESS_SEED
+export TOPOLOGY KERNEL KERNEL_SRC FORCE BENCH STRESS_SECONDS STRESS_SEED
 
 ifeq ($(KERNEL_SRC),)
 unexport KERNEL_SRC
@@ -21,8 +21,8 @@ MAKEFLAGS += --no-print-directory --no-builtin-rules
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' Makefile
 	@echo
-	@echo "Variables: TOPOLOGY=name KCONFIG=normal|debug|stock KERNEL_SRC=path FORCE=1"
-	@echo "Exit codes ('error NN: ...'): lib/common.sh"
+	@echo "Variables: TOPOLOGY=name KERNEL=normal|debug|base KERNEL_SRC=path FORCE=1"
+	@echo "Exit codes ('error NN: ...'): scripts/common.sh"
 
 demo: deps ## Boot the kernel and run the main job, off against on
 	@lab/demo.sh
@@ -31,7 +31,7 @@ test: deps-check ## Run everything; ends with N passed, N failed, N skipped
 	@lab/test.sh
 
 bench: deps ## Measure on the base kernel and on ours (BENCH=migrate)
-	@lab/bench.sh
+	@bench/run.sh
 
 stress: deps ## Race everything with everything on the debug kernel, 10 minutes
 	@lab/stress.sh
@@ -39,7 +39,7 @@ stress: deps ## Race everything with everything on the debug kernel, 10 minutes
 shell: deps ## An interactive shell in the guest
 	@lab/shell.sh
 
-kernel: deps ## Build the kernel in build/kernel (KCONFIG=debug, stock: others)
+kernel: deps ## Build the kernel in build/kernel-normal (KERNEL=debug, base: others)
 	@kernel/build.sh
 
 tree: deps ## Lay base, kernel/files and kernel/patches in build/linux
@@ -54,30 +54,30 @@ series: deps ## Write the mails, several series, to build/series
 check: deps-check ## Check scripts, patches and files; each prefix of the series builds
 	@kernel/check.sh
 
-check-builds: deps-check deps-builds ## Build the touched files in many configurations
-	@kernel/check-builds.sh
+check-matrix: deps-check deps-builds ## Build the touched files in many configurations
+	@kernel/check-matrix.sh
 	@kernel/compare-callers.sh
 
 deb: deps-deb ## Build Debian packages of the kernel in build/
 	@kernel/build.sh deb
 
 clean: ## Remove what was built, but keep build/linux
-	rm -rf build/kernel build/kernel-debug build/stock build/check build/builds build/series build/log build/bench build/stress
+	rm -rf build/kernel-* build/linux-base build/check build/builds build/series build/log build/bench build/stress build/lab build/headers build/tools* build/selftests build/results build/callers
 
 distclean: ## Remove build/ with build/linux; refuses while it has unsaved work
 	@kernel/distclean.sh
 
 deps:
-	@kernel/deps.sh run
+	@scripts/deps.sh run
 
 deps-check:
-	@kernel/deps.sh run check
+	@scripts/deps.sh run check
 
 deps-builds:
-	@kernel/deps.sh builds
+	@scripts/deps.sh builds
 
 deps-deb:
-	@kernel/deps.sh run deb
+	@scripts/deps.sh run deb
 
 .PHONY: help demo test bench stress shell kernel tree refresh series check \
-	check-builds deb clean distclean deps deps-check deps-builds deps-deb
+	check-matrix deb clean distclean deps deps-check deps-builds deps-deb

@@ -3,17 +3,17 @@
 # Build the lab's kernel.
 # Usage: build.sh [deb]
 #
-#   KCONFIG=normal (default)  build/kernel        our tree
-#   KCONFIG=debug             build/kernel-debug  our tree, debug.config added
-#   KCONFIG=stock             build/stock         the base, without our options
+#   KERNEL=normal (default)  build/kernel-normal        our tree
+#   KERNEL=debug             build/kernel-debug  our tree, debug.config added
+#   KERNEL=base             build/kernel-base         the base, without our options
 #
 # The image is arch/x86/boot/bzImage below that directory.
 set -eu
-. "$(dirname "$0")/../lib/common.sh"
+. "$(dirname "$0")/../scripts/common.sh"
 . "$PF_ROOT/kernel/lib.sh"
 
 configs=$PF_ROOT/kernel/configs
-flavour=${KCONFIG:-normal}
+kernel=${KERNEL:-normal}
 goal=${1:-bzImage}
 case $goal in
 bzImage) ;;
@@ -21,29 +21,29 @@ deb) goal=bindeb-pkg ;;
 *) die "$E_USAGE" "usage: build.sh [deb]" ;;
 esac
 src=$TREE
-case $flavour in
+case $kernel in
 normal)
-	out=$PF_BUILD/kernel
+	out=$PF_BUILD/kernel-normal
 	set -- base peerfault
 	;;
 debug)
 	out=$PF_BUILD/kernel-debug
 	set -- base peerfault debug
 	;;
-stock)
-	out=$PF_BUILD/stock
-	src=$PF_BUILD/linux-stock
+base)
+	out=$PF_BUILD/kernel-base
+	src=$PF_BUILD/linux-base
 	set -- base
 	;;
 *)
-	die "$E_USAGE" "KCONFIG=$flavour: normal, debug or stock"
+	die "$E_USAGE" "KERNEL=$kernel: normal, debug or base"
 	;;
 esac
 
 "$PF_ROOT/kernel/tree.sh"
 kernel_env "$PF_ROOT"
 
-[ "$flavour" != stock ] || stock_tree
+[ "$kernel" != base ] || base_tree
 
 # Nothing to do when the tree has no edits and all else is what it was.
 now=$({
@@ -67,11 +67,11 @@ for name; do
 	fragments="$fragments $configs/$name.config"
 done
 # shellcheck disable=SC2086 # a list of paths
-run "$E_BUILD" "config-$flavour" configure "$src" "$out" $fragments
+run "$E_BUILD" "config-$kernel" configure "$src" "$out" $fragments
 # shellcheck disable=SC2086
 verify_config "$out/.config" $fragments
 
-run "$E_BUILD" "kernel-$flavour" kmake "$src" "$out" "$goal"
+run "$E_BUILD" "kernel-$kernel" kmake "$src" "$out" "$goal"
 if [ "$goal" = bindeb-pkg ]; then
 	ls -1 "$PF_BUILD"/*.deb
 else

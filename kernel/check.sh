@@ -8,12 +8,12 @@
 # own: the developer's build/linux is neither needed nor touched.
 #   FAST=1   leave out the builds (reported as skipped)
 set -eu
-# shellcheck source=SCRIPTDIR/../lib/common.sh
-. "$(dirname "$0")/../lib/common.sh"
+# shellcheck source=SCRIPTDIR/../scripts/common.sh
+. "$(dirname "$0")/../scripts/common.sh"
 # shellcheck source=SCRIPTDIR/lib.sh
 . "$PF_ROOT/kernel/lib.sh"
 
-unset FORCE KCONFIG
+unset FORCE KERNEL
 clone=$PF_BUILD/check/clone
 found=$PF_BUILD/check/found
 files=$clone/kernel/files
@@ -69,18 +69,18 @@ c_shellcheck() {
 
 c_codespell() {
 	local dirs=() dir
-	for dir in README.md docs kernel lab lib tools; do
+	for dir in README.md docs kernel lab scripts tools demo bench; do
 		[ -e "$PF_ROOT/$dir" ] && dirs+=("$PF_ROOT/$dir")
 	done
-	codespell -q 2 -I "$PF_ROOT/kernel/codespell.ignore" "${dirs[@]}"
+	codespell -q 2 -I "$PF_ROOT/scripts/codespell.ignore" "${dirs[@]}"
 }
 
 c_anchors() {
-	"$PF_ROOT/docs/anchors.sh" "$TREE"
+	"$PF_ROOT/scripts/anchors.sh" "$TREE"
 }
 
 c_named() {
-	"$PF_ROOT/docs/named.sh" "$TREE"
+	"$PF_ROOT/scripts/named.sh" "$TREE"
 }
 
 c_tree() {
@@ -175,7 +175,7 @@ c_compiled() {
 	local file missing=0
 	for file in $touched_c; do
 		[ -f "$build_out/${file%.c}.o" ] || {
-			echo "$file was not compiled: see kernel/builds and kernel/configs/check.config"
+			echo "$file was not compiled: see kernel/objects and kernel/configs/check.config"
 			missing=1
 		}
 	done
@@ -183,7 +183,7 @@ c_compiled() {
 }
 
 mkdir -p "$clone" "$PF_LOG"
-rsync -a --delete "$PF_ROOT/kernel" "$PF_ROOT/lib" "$clone/"
+rsync -a --delete "$PF_ROOT/kernel" "$PF_ROOT/scripts" "$clone/"
 ktap=$PF_BUILD/check/ktap
 exec 3>&1 >"$ktap"
 trap finish EXIT
@@ -199,7 +199,7 @@ fi
 check refresh_is_noop c_refresh
 
 TREE=$clone/build/linux
-build_out=$clone/build/kernel
+build_out=$clone/build/kernel-normal
 check mails c_series
 check "code quoted in docs" c_anchors
 check "commits and tests named in docs" c_named

@@ -8,8 +8,8 @@
 # and jumps. Only offsets into structures may differ, and are printed. KTAP on
 # stdout.
 set -eu
-# shellcheck source=SCRIPTDIR/../lib/common.sh
-. "$(dirname "$0")/../lib/common.sh"
+# shellcheck source=SCRIPTDIR/../scripts/common.sh
+. "$(dirname "$0")/../scripts/common.sh"
 # shellcheck source=SCRIPTDIR/lib.sh
 . "$PF_ROOT/kernel/lib.sh"
 
@@ -97,15 +97,15 @@ no_offsets() {
 
 "$PF_ROOT/kernel/tree.sh" >&2
 kernel_env "$PF_ROOT"
-stock_tree
+base_tree
 mapfile -t objects < <(callers)
 mkdir -p "$out"
-stock=$PF_BUILD/linux-stock
+base=$PF_BUILD/linux-base
 sed 's/\(HMM_PFN_ORDER_SHIFT = (BITS_PER_LONG - \)11/\113/
      /dev_private_owner;/s/$/ unsigned long more[3];/' \
-	"$stock/include/linux/hmm.h" >"$out/hmm.h"
-build "$stock" "$out/stock" '' "${objects[@]}"
-build "$stock" "$out/constants" "-include $out/hmm.h" "${objects[@]}"
+	"$base/include/linux/hmm.h" >"$out/hmm.h"
+build "$base" "$out/base" '' "${objects[@]}"
+build "$base" "$out/constants" "-include $out/hmm.h" "${objects[@]}"
 build "$TREE" "$out/ours" '' "${objects[@]}"
 
 echo "KTAP version 1"
@@ -113,7 +113,7 @@ echo "1..${#objects[@]}"
 n=0 failed=0
 for object in "${objects[@]}"; do
 	n=$((n + 1))
-	for i in stock constants ours; do code "$out/$i/$object" >"$out/$i.code"; done
+	for i in base constants ours; do code "$out/$i/$object" >"$out/$i.code"; done
 	size=$(wc -l <"$out/ours.code")
 	if [ "$size" -eq 0 ] || ! diff <(no_offsets "$out/constants.code") \
 			<(no_offsets "$out/ours.code") >"$out/found"; then
@@ -125,8 +125,8 @@ for object in "${objects[@]}"; do
 	paste "$out/constants.code" "$out/ours.code" | awk -F '\t' '$3 != $6 {
 		print "# " $1 ": " $3 " -> " $6 }' | tr -s ' ' >"$out/found"
 	cat "$out/found"
-	base=$(diff "$out/stock.code" "$out/ours.code" | grep -c '^>' || :)
-	echo "ok $n $object: of $size instructions $base differ from the base," \
+	from_base=$(diff "$out/base.code" "$out/ours.code" | grep -c '^>' || :)
+	echo "ok $n $object: of $size instructions $from_base differ from the base," \
 		"$(wc -l <"$out/found") in more than the constants"
 done
 [ "$failed" -eq 0 ] || exit "$E_FAIL"

@@ -3,7 +3,7 @@
 # Remove build/. Refuses (without FORCE=1) while build/linux has work that
 # make refresh has not saved.
 set -eu
-. "$(dirname "$0")/../lib/common.sh"
+. "$(dirname "$0")/../scripts/common.sh"
 . "$PF_ROOT/kernel/lib.sh"
 
 if [ -d "$TREE/.git" ] && [ -z "${FORCE:-}" ]; then

@@ -7,7 +7,7 @@
 # state of our own: the host's sources and package lists stay as they are.
 # apt checks the archive's signature, and we check the sha256 in base.env.
 set -eu
-. "$(dirname "$0")/../lib/common.sh"
+. "$(dirname "$0")/../scripts/common.sh"
 . "$PF_ROOT/kernel/base.env"
 
 dl=$PF_CACHE/dl

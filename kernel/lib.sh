@@ -3,7 +3,7 @@
 #
 # What tree.sh, refresh.sh, build.sh, check.sh and series.sh share: the layout
 # of build/linux and a git that behaves the same for everybody. Sourced after
-# lib/common.sh.
+# scripts/common.sh.
 #
 # build/linux, oldest commit first:
 #   base       (tag) the base kernel
@@ -103,24 +103,24 @@ kmake() {
 		-j"$(nproc)" "$@"
 }
 
-# stock_tree: the base, unpatched, in build/linux-stock
-stock_tree() {
-	pf_stock=$PF_BUILD/linux-stock
-	if [ ! -e "$pf_stock/.git" ]; then
-		need_space "$PF_BUILD" 2000 "the stock tree"
+# base_tree: the base, unpatched, in build/linux-base
+base_tree() {
+	pf_basetree=$PF_BUILD/linux-base
+	if [ ! -e "$pf_basetree/.git" ]; then
+		need_space "$PF_BUILD" 2000 "the base tree"
 		tgit worktree prune
-		run "$E_FAIL" checkout-stock git -C "$TREE" worktree add -q \
-			--detach "$pf_stock" base
-	elif [ "$(git -C "$pf_stock" rev-parse HEAD)" != "$(tgit rev-parse base)" ]; then
-		git -C "$pf_stock" checkout -q --detach base
+		run "$E_FAIL" checkout-base git -C "$TREE" worktree add -q \
+			--detach "$pf_basetree" base
+	elif [ "$(git -C "$pf_basetree" rev-parse HEAD)" != "$(tgit rev-parse base)" ]; then
+		git -C "$pf_basetree" checkout -q --detach base
 	fi
 }
 
-# built_objects SRC CONFIG: those of kernel/builds that SRC has and CONFIG builds
+# built_objects SRC CONFIG: those of kernel/objects that SRC has and CONFIG builds
 built_objects() {
 	awk 'FILENAME == ARGV[1] { sub(/=.*/, ""); on[$0]; next }
 	     !/^#/ && $1 in on { print $2 }' \
-		"$2" "$PF_ROOT/kernel/builds" |
+		"$2" "$PF_ROOT/kernel/objects" |
 		while read -r pf_object; do
 			[ ! -f "$1/${pf_object%.o}.c" ] || echo "$pf_object"
 		done

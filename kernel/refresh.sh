@@ -6,7 +6,7 @@
 # and every untracked file. Patches: one per commit after the overlay.
 #   FORCE=1   although kernel/ has changed since `make tree`: the tree wins
 set -eu
-. "$(dirname "$0")/../lib/common.sh"
+. "$(dirname "$0")/../scripts/common.sh"
 . "$PF_ROOT/kernel/lib.sh"
 
 [ -d "$TREE/.git" ] || die "$E_USAGE" "there is no build/linux: run \`make tree\` first"

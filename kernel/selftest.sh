@@ -4,14 +4,14 @@
 # kernel tree: seconds, and no network. KTAP on stdout.
 # shellcheck disable=SC2016 # `sh -c` expands those
 set -eu
-# shellcheck source=SCRIPTDIR/../lib/common.sh
-. "$(dirname "$0")/../lib/common.sh"
+# shellcheck source=SCRIPTDIR/../scripts/common.sh
+. "$(dirname "$0")/../scripts/common.sh"
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 clone=$work/clone
 export PEERFAULT_CACHE=$work/cache GIT_CONFIG_GLOBAL=/dev/null
-unset KCONFIG FORCE VERSION MAKEFLAGS MFLAGS MAKELEVEL GIT_CONFIG_COUNT
+unset KERNEL FORCE VERSION MAKEFLAGS MFLAGS MAKELEVEL GIT_CONFIG_COUNT
 export KERNEL_SRC=$work/src
 
 # A fake kernel: its Makefile knows just the targets that build.sh calls, and
@@ -32,7 +32,7 @@ fake_kernel() {
 fresh() {
 	rm -rf "$clone"
 	mkdir -p "$clone/kernel/files/lib" "$clone/kernel/patches" "$clone/kernel/configs"
-	cp -R "$PF_ROOT/lib" "$clone/"
+	cp -R "$PF_ROOT/scripts" "$clone/"
 	cp "$PF_ROOT"/kernel/*.sh "$PF_ROOT"/kernel/*.env "$PF_ROOT"/kernel/*.awk "$clone/kernel/"
 	echo 'CONFIG_KEPT=y' >"$clone/kernel/configs/base.config"
 	echo '# nothing' >"$clone/kernel/configs/peerfault.config"
@@ -92,14 +92,14 @@ t_corrupt_download() {
 t_no_space() {
 	fresh
 	expect "$E_SPACE" "MiB are free" sh -c '
-		cd "$1" && printf "%s\n" "set -eu" ". lib/common.sh" \
+		cd "$1" && printf "%s\n" "set -eu" ". scripts/common.sh" \
 			"need_space . 99999999 everything" >t.sh
 		sh t.sh >"$2" 2>&1' sh "$clone" "$work/out"
 }
 
 t_no_sudo() {
 	fresh
-	printf 'run\tno-such-package-here\n' >"$clone/kernel/packages"
+	printf 'run\tno-such-package-here\n' >"$clone/scripts/packages"
 	mkdir -p "$work/bin"
 	for tool in sh dirname awk dpkg-query mkdir cat; do
 		ln -sf "$(command -v "$tool")" "$work/bin/$tool"
@@ -107,7 +107,7 @@ t_no_sudo() {
 	printf '#!/bin/sh\necho 1000\n' >"$work/bin/id"
 	chmod +x "$work/bin/id"
 	expect "$E_PACKAGE" "no-such-package-here" env PATH="$work/bin" \
-		sh -c '"$1/kernel/deps.sh" run >"$2" 2>&1' sh "$clone" "$work/out"
+		sh -c '"$1/scripts/deps.sh" run >"$2" 2>&1' sh "$clone" "$work/out"
 }
 
 t_tree() {
@@ -269,7 +269,7 @@ t_series_wrong() {
 t_build() {
 	fresh
 	expect 0 "kernel-normal: done" k build || return
-	[ -f "$clone/build/kernel/arch/x86/boot/bzImage" ] || return
+	[ -f "$clone/build/kernel-normal/arch/x86/boot/bzImage" ] || return
 	# Nothing changed: nothing runs, not even make.
 	expect 0 "" k build || return
 	[ ! -s "$work/out" ] || return
@@ -298,7 +298,7 @@ t_build_fails() {
 
 t_usage() {
 	fresh
-	KCONFIG=nonsense expect "$E_USAGE" "nonsense" k build
+	KERNEL=nonsense expect "$E_USAGE" "nonsense" k build
 }
 
 fake_kernel "$KERNEL_SRC"

@@ -13,7 +13,7 @@
 # Proof: the mails, applied to the base, give the tree of build/linux.
 #   VERSION=2   [PATCH v2 ...]
 set -eu
-. "$(dirname "$0")/../lib/common.sh"
+. "$(dirname "$0")/../scripts/common.sh"
 . "$PF_ROOT/kernel/lib.sh"
 . "$PF_ROOT/kernel/base.env"
 

@@ -7,7 +7,7 @@
 #   FORCE=1           go on although build/linux has unsaved work (what is
 #                     there is kept under refs/peerfault/lost/)
 set -eu
-. "$(dirname "$0")/../lib/common.sh"
+. "$(dirname "$0")/../scripts/common.sh"
 . "$PF_ROOT/kernel/lib.sh"
 
 store=$PF_CACHE/base.git

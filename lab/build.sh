@@ -6,13 +6,13 @@
 # LAB_NO_BUILD=1 takes what is there.
 
 set -eu
-# shellcheck source=lib/common.sh
-. "$(dirname "$0")/../lib/common.sh"
+# shellcheck source=scripts/common.sh
+. "$(dirname "$0")/../scripts/common.sh"
 
 [ -z "${LAB_NO_BUILD:-}" ] || exit 0
 linux=$PF_BUILD/linux
 for kernel; do
-	KCONFIG=$kernel "$PF_ROOT/kernel/build.sh"
+	KERNEL=$kernel "$PF_ROOT/kernel/build.sh"
 done
 run "$E_BUILD" tools make -C "$PF_ROOT/tools"
 

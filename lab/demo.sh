@@ -3,12 +3,12 @@
 #
 # demo.sh: builds what is needed, boots TOPOLOGY (default: switch) and runs
 # the main job: RDMA reads and writes device memory, with the exporter's
-# consent off and on. Exit code: that of `pf-verbs`, or of lab/run.sh.
+# consent off and on. Exit code: that of `peerfault-demo`, or of lab/run.sh.
 
 set -eu
-# shellcheck source=lib/common.sh
-. "$(dirname "$0")/../lib/common.sh"
+# shellcheck source=scripts/common.sh
+. "$(dirname "$0")/../scripts/common.sh"
 
 "$PF_ROOT/lab/build.sh" normal
 step "demo, in a guest with topology ${TOPOLOGY:-switch}"
-exec "$PF_ROOT/lab/run.sh" -T 180 -- with-rxe pf-verbs
+exec "$PF_ROOT/lab/run.sh" -T 180 -- with-rxe peerfault-demo

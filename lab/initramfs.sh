@@ -7,8 +7,8 @@
 # input has changed.
 
 set -eu
-# shellcheck source=lib/common.sh
-. "$(dirname "$0")/../lib/common.sh"
+# shellcheck source=scripts/common.sh
+. "$(dirname "$0")/../scripts/common.sh"
 . "$PF_ROOT/lab/lib.sh"
 
 out=$LAB_BUILD/base.cpio

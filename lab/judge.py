@@ -7,7 +7,7 @@ usage: judge.py KUNIT_PY EXPECT_DIR SUITE KTAP EXIT_CODE
 Prints a line for each test that failed, then "PASSED FAILED SKIPPED". A test
 fails when it says so, when its plan announces it and it does not report (all of
 those count as one), when it skips without a line in EXPECT_DIR/skips, or when
-its status, or its absence, is not what EXPECT_DIR/SUITE.stock has for it, if
+its status, or its absence, is not what EXPECT_DIR/SUITE.base has for it, if
 there is that file. One more has failed when the lab ended the suite (VM lost,
 hang, dirty kernel log, wrong topology), and when the suite's exit code is not
 0, or its KTAP is malformed or empty, although no test failed. SUITE is NAME or
@@ -73,8 +73,8 @@ def main():
     kunit_py, expect, suite, ktap, code = sys.argv[1:]
     parse_rc, errors, tests = parse(kunit_py, ktap)
     skips = table(os.path.join(expect, "skips"), 3)
-    stock = {name: status for status, name in
-             table(os.path.join(expect, suite.split("@")[0] + ".stock"), 2)}
+    base = {name: status for status, name in
+             table(os.path.join(expect, suite.split("@")[0] + ".base"), 2)}
 
     count = {"PASS": 0, "FAIL": 0, "SKIP": 0}
     missing = sum(not name for name, _ in tests)
@@ -84,8 +84,8 @@ def main():
         count["FAIL"] += 1
     for name, status in tests:
         why = ""
-        if stock.get(name, status) != status:
-            why = f"{status}, on the stock kernel {stock[name]}"
+        if base.get(name, status) != status:
+            why = f"{status}, on the base kernel {base[name]}"
         elif status == "SKIP":
             if not any(fnmatch.fnmatch(suite, row[0]) and
                        fnmatch.fnmatch(name, row[1]) for row in skips):
@@ -96,9 +96,9 @@ def main():
             print(f"    {suite}: {name}: {why}")
         count["FAIL" if why else status] += 1
     # A suite that was cut short is one failure, not one for each test it lost.
-    gone = [] if missing else stock.keys() - {name for name, _ in tests}
+    gone = [] if missing else base.keys() - {name for name, _ in tests}
     for name in sorted(gone):
-        print(f"    {suite}: {name}: absent, on the stock kernel {stock[name]}")
+        print(f"    {suite}: {name}: absent, on the base kernel {base[name]}")
         count["FAIL"] += 1
 
     if code in LAB:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash disable=SC2034
 #
-# Shared by the lab's host scripts. Sourced after lib/common.sh.
+# Shared by the lab's host scripts. Sourced after scripts/common.sh.
 
 LAB=$PF_ROOT/lab
 LAB_BUILD=$PF_BUILD/lab
@@ -30,8 +30,8 @@ topology_names() {
 # kernel_image KIND: where kernel/build.sh puts that kernel
 kernel_image() {
 	case $1 in
-	normal) echo "$PF_BUILD/kernel/arch/x86/boot/bzImage" ;;
+	normal) echo "$PF_BUILD/kernel-normal/arch/x86/boot/bzImage" ;;
 	debug) echo "$PF_BUILD/kernel-debug/arch/x86/boot/bzImage" ;;
-	stock) echo "$PF_BUILD/stock/arch/x86/boot/bzImage" ;;
+	base) echo "$PF_BUILD/kernel-base/arch/x86/boot/bzImage" ;;
 	esac
 }

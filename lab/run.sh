@@ -6,8 +6,8 @@
 
 # shellcheck disable=SC2054 # QEMU's option values have commas
 set -eu
-# shellcheck source=lib/common.sh
-. "$(dirname "$0")/../lib/common.sh"
+# shellcheck source=scripts/common.sh
+. "$(dirname "$0")/../scripts/common.sh"
 . "$PF_ROOT/lab/lib.sh"
 
 usage() {
@@ -19,7 +19,7 @@ Runs COMMAND in the guest: a program of the guest, or a file of the host named
 with a slash, which is carried in. What it prints is printed.
 
   -t TOPOLOGY	a file in lab/topologies (default: \$TOPOLOGY, else switch)
-  -k KERNEL	normal, debug or stock (default: normal)
+  -k KERNEL	normal, debug or base (default: normal)
   -T SECONDS	give up after so long (default: 120)
   -o DIR	keep console.log, out, files/, qemu.log here
 		(default: build/log/run-TOPOLOGY-KERNEL)
@@ -68,8 +68,8 @@ esac
 [ -f "$topology_file" ] || die "$E_USAGE" "no topology '$topology'; there are:" \
 	"$(topology_names | paste -sd' ')"
 case $kernel in
-normal|debug|stock) ;;
-*) die "$E_USAGE" "no kernel '$kernel'; there are: normal debug stock" ;;
+normal|debug|base) ;;
+*) die "$E_USAGE" "no kernel '$kernel'; there are: normal debug base" ;;
 esac
 image=$(kernel_image "$kernel")
 [ -f "$image" ] || die "$E_BUILD" "$image is not built (make kernel)"

@@ -6,16 +6,16 @@
 #
 #	STRESS_SECONDS=n	for so long (default: 600)
 #	STRESS_SEED=n		what the threads do (default: another each time)
-#	KCONFIG=name		normal: on that kernel instead
+#	KERNEL=name		normal: on that kernel instead
 #	LAB_NO_BUILD=1		build nothing, take what is there
 #
 # Output, console log and files are left in build/stress.
 
 set -eu
-# shellcheck source=lib/common.sh
-. "$(dirname "$0")/../lib/common.sh"
+# shellcheck source=scripts/common.sh
+. "$(dirname "$0")/../scripts/common.sh"
 
-seconds=${STRESS_SECONDS:-600} kernel=${KCONFIG:-debug}
+seconds=${STRESS_SECONDS:-600} kernel=${KERNEL:-debug}
 seed=${STRESS_SEED:-$(date +%s)}
 "$PF_ROOT/lab/build.sh" "$kernel"
 step "stress on $kernel, $seconds s, seed $seed"

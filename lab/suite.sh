@@ -10,8 +10,8 @@
 # lab/expect/NAME.klog excuses what a suite provokes in the kernel log.
 
 set -eu
-# shellcheck source=lib/common.sh
-. "$(dirname "$0")/../lib/common.sh"
+# shellcheck source=scripts/common.sh
+. "$(dirname "$0")/../scripts/common.sh"
 . "$PF_ROOT/lab/lib.sh"
 
 results=$1 begin=$SECONDS rc=0

@@ -4,7 +4,7 @@
 # test.sh [-l] [NAME...]: runs the suites of lab/suites, all or those named
 # ("hmm_alias" for every topology, "hmm_alias@switch" for one), and ends with
 # the line "N passed, N failed, N skipped". Exit code 0: nothing failed. 1:
-# something did. 2: no such suite. Others: lib/common.sh, when a build fails.
+# something did. 2: no such suite. Others: scripts/common.sh, when a build fails.
 #
 #	-l		list the suites
 #	TOPOLOGY=name	only suites of this topology, and those of the host
@@ -13,8 +13,8 @@
 # Results, all in build/results: what lab/suite.sh leaves there.
 
 set -eu
-# shellcheck source=lib/common.sh
-. "$(dirname "$0")/../lib/common.sh"
+# shellcheck source=scripts/common.sh
+. "$(dirname "$0")/../scripts/common.sh"
 . "$PF_ROOT/lab/lib.sh"
 cd "$PF_ROOT"
 
@@ -82,7 +82,7 @@ kernels=$(awk -F '\t' '$2 != "host" && NF { print $2 }
 
 # Guests of the normal kernel two at a time, because one keeps hardly more than
 # one CPU busy. The debug kernel is near the kernel's own time limits as it is.
-for kernel in host normal debug stock; do
+for kernel in host normal debug base; do
 	case $kernel in
 	normal) at_once=2 ;;
 	*) at_once=1 ;;

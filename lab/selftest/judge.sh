@@ -9,8 +9,8 @@ kunit_py=$lab/../build/linux/tools/testing/kunit/kunit.py
 tmp=$(mktemp -d) || exit 1
 trap 'rm -rf "$tmp"' EXIT
 printf 'boots@*\tslow*\ttoo slow here\n' >"$tmp/skips"
-printf 'PASS\ta\nSKIP\tslow\n' >"$tmp/stocked.stock"
-printf 'stocked\tslow\ttoo slow here\n' >>"$tmp/skips"
+printf 'PASS\ta\nSKIP\tslow\n' >"$tmp/recorded.base"
+printf 'recorded\tslow\ttoo slow here\n' >>"$tmp/skips"
 number=0 rc=0
 
 # judge NAME "PASSED FAILED SKIPPED" SUITE EXIT_CODE LINE...
@@ -47,8 +47,8 @@ judge expected-skip "1 0 1" boots@switch 0 "$v" 1..2 'ok 1 a' 'ok 2 slow # SKIP 
 judge only-an-expected-skip "0 0 1" boots@switch 4 "$v" 1..1 'ok 1 slow # SKIP no'
 judge dirty-log "1 1 0" x 125 "$v" 1..1 'ok 1 a'
 judge lost-after-the-last-test "1 1 0" x 255 "$v" 1..1 'ok 1 a'
-judge as-stock "1 0 1" stocked 0 "$v" 1..2 'ok 1 a' 'ok 2 slow # SKIP no'
-judge not-as-stock "1 2 0" stocked 0 "$v" 1..2 'ok 1 a # SKIP no' 'ok 2 b'
-judge new-to-stock "2 1 1" stocked 0 "$v" 1..4 'ok 1 a' 'ok 2 slow # SKIP no' \
+judge as-base "1 0 1" recorded 0 "$v" 1..2 'ok 1 a' 'ok 2 slow # SKIP no'
+judge not-as-base "1 2 0" recorded 0 "$v" 1..2 'ok 1 a # SKIP no' 'ok 2 b'
+judge new-to-base "2 1 1" recorded 0 "$v" 1..4 'ok 1 a' 'ok 2 slow # SKIP no' \
 	'ok 3 b' 'ok 4 c # SKIP no'
 exit "$rc"

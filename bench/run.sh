@@ -9,21 +9,21 @@
 #	LAB_NO_BUILD=1	build no kernel, take what is there
 
 set -eu
-# shellcheck source=lib/common.sh
-. "$(dirname "$0")/../lib/common.sh"
+# shellcheck source=scripts/common.sh
+. "$(dirname "$0")/../scripts/common.sh"
 . "$PF_ROOT/lab/lib.sh"
 # shellcheck source=kernel/lib.sh
 . "$PF_ROOT/kernel/lib.sh"
 
 bench=${BENCH:-migrate}
 [ "$bench" = migrate ] || die "$E_USAGE" "no BENCH '$bench'; there is: migrate"
-"$LAB/build.sh" stock normal
+"$LAB/build.sh" base normal
 kernel_env "$PF_ROOT"
 
 # program SOURCE OBJECTS DIR: the module for that kernel, in its program
 program() {
 	mkdir -p "$3"
-	cp -u "$LAB"/bench/Kbuild "$LAB"/bench/*.[ch] "$3/"
+	cp -u "$PF_ROOT"/bench/Kbuild "$PF_ROOT"/bench/*.[ch] "$3/"
 	kmake "$1" "$2" modules_prepare
 	kmake "$1" "$2" M="$3" KBUILD_EXTRA_SYMBOLS="$2/vmlinux.symvers" modules
 	gcc -std=gnu11 -O2 -Wall -Wextra -Werror -isystem "$PF_BUILD/headers/usr/include" \
@@ -36,7 +36,7 @@ guest() {
 	shift
 	step "$bench on $kernel${1:+, $*}"
 	ACCEL=icount "$LAB/run.sh" -q -k "$kernel" -T 600 -o "$objects/$dir" \
-		-x "$LAB/expect/bench.klog" -- "$objects/$bench-bench" "$@" || {
+		-x "$PF_ROOT/bench/bench.klog" -- "$objects/$bench-bench" "$@" || {
 		rc=$?
 		tail -n 3 "$objects/$dir/out" >&2
 		die "$rc" "$bench on $kernel failed, see $objects/$dir"
@@ -44,23 +44,23 @@ guest() {
 }
 
 begin=$SECONDS
-for kernel in stock normal; do
+for kernel in base normal; do
 	objects=$PF_BUILD/bench/$kernel
 	case $kernel in
-	stock) src=$PF_BUILD/linux-stock out=$PF_BUILD/stock ;;
-	normal) src=$TREE out=$PF_BUILD/kernel ;;
+	base) src=$PF_BUILD/linux-base out=$PF_BUILD/kernel-base ;;
+	normal) src=$TREE out=$PF_BUILD/kernel-normal ;;
 	esac
 	run "$E_BUILD" "bench-$kernel" program "$src" "$out" "$objects"
 	guest run
 	# QEMU logs each block of code that it enters at one of these
 	# addresses: all of them, because it does not chain blocks.
 	cp "$out/System.map" "$objects/"
-	filter=$("$LAB/bench/report.py" "$objects/System.map")
+	filter=$("$PF_ROOT/bench/report.py" "$objects/System.map")
 	QEMU_ARGS="-d exec,nochain -D $objects/exec.log -dfilter $filter" guest once once
 done
 
 mkdir -p "$PF_ROOT/docs/results"
-"$LAB/bench/report.py" "$PF_BUILD"/bench/{stock,normal} \
+"$PF_ROOT/bench/report.py" "$PF_BUILD"/bench/{base,normal} \
 	"$PF_ROOT/docs/results/$bench" \
 	"our series=commit $(git -C "$PF_ROOT" rev-parse --short=12 HEAD), $(find "$PATCHES" -name '*.patch' | wc -l) patches" \
 	"kernel configuration=kernel/configs/base.config, for ours with peerfault.config" \

@@ -6,8 +6,8 @@
 # subject, or by how it begins and an ellipsis (…), a test by `suite.test` or
 # `suite.variant`, * included. `.test` is one of the suite named before it.
 set -eu
-# shellcheck source=lib/common.sh
-. "$(dirname "$0")/../lib/common.sh"
+# shellcheck source=scripts/common.sh
+. "$(dirname "$0")/../scripts/common.sh"
 export LC_ALL=C.UTF-8
 tree=${1:-$PF_BUILD/linux}
 [ -d "$tree" ] || die "$E_USAGE" "no tree $tree (make tree)"

@@ -1,15 +1,15 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 # Install the Debian packages that are missing, and only those.
-# Usage: deps.sh GROUP...   (groups: see kernel/packages)
+# Usage: deps.sh GROUP...   (groups: see scripts/packages)
 set -eu
-. "$(dirname "$0")/../lib/common.sh"
+. "$(dirname "$0")/../scripts/common.sh"
 
 [ $# -gt 0 ] || die "$E_USAGE" "usage: deps.sh GROUP..."
 
 missing=
 for group; do
-	wanted=$(awk -v g="$group" '$1 == g { print $2 }' "$PF_ROOT/kernel/packages")
+	wanted=$(awk -v g="$group" '$1 == g { print $2 }' "$PF_ROOT/scripts/packages")
 	[ -n "$wanted" ] || die "$E_USAGE" "no package group '$group'"
 	for pkg in $wanted; do
 		status=$(dpkg-query -W -f '${db:Status-Status}' "$pkg" 2>/dev/null) || :

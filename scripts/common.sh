@@ -4,7 +4,7 @@
 # Shared by every host-side script: exit codes, messages, progress, space.
 # Sourced, never run:
 #
-#	. "$(dirname "$0")/../lib/common.sh"
+#	. "$(dirname "$0")/../scripts/common.sh"
 #
 # The script that sources it runs under `set -eu`.
 # It sets PF_ROOT (the clone), PF_BUILD (what `make clean` removes), PF_LOG
@@ -28,7 +28,7 @@ E_LOG=125	# the guest's kernel log has a report that nothing excuses
 E_VM=255	# the guest was lost: no result came back
 
 PF_ROOT=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
-until [ -e "$PF_ROOT/lib/common.sh" ] || [ "$PF_ROOT" = / ]; do
+until [ -e "$PF_ROOT/scripts/common.sh" ] || [ "$PF_ROOT" = / ]; do
 	PF_ROOT=$(dirname -- "$PF_ROOT")
 done
 PF_BUILD=$PF_ROOT/build

@@ -3,13 +3,13 @@
 # Build what the series touches, in the configurations that the lab never
 # boots: W=1, sparse and Coccinelle, and no warning that the base does not have.
 # KTAP on stdout, findings as diagnostics in front of their `not ok`.
-# Usage: check-builds.sh [NAME...]   (those of the list below, listed, cocci;
+# Usage: check-matrix.sh [NAME...]   (those of the list below, listed, cocci;
 # default: all)
 #
 # The base is only built where the patched tree warns.
 set -eu
-# shellcheck source=SCRIPTDIR/../lib/common.sh
-. "$(dirname "$0")/../lib/common.sh"
+# shellcheck source=SCRIPTDIR/../scripts/common.sh
+. "$(dirname "$0")/../scripts/common.sh"
 # shellcheck source=SCRIPTDIR/lib.sh
 . "$PF_ROOT/kernel/lib.sh"
 
@@ -26,7 +26,7 @@ arm64-none arm64  C=0 no-p2pdma no-private no-thp no-odp
 i386       i386   C=0 i386
 '
 configs=$PF_ROOT/kernel/configs
-stock=$PF_BUILD/linux-stock
+base=$PF_BUILD/linux-base
 # Debian's sparse is older than the kernel's headers: it has no
 # __typeof_unqual__, and cannot fold the __builtin_strlen() of module_param().
 sparse='sparse -D__typeof_unqual__=__typeof__'
@@ -48,7 +48,7 @@ result() {
 warnings() {
 	grep -E '(^|[ :])(warning|error): ' "$1" |
 		grep -v 'error: bad constant expression$' |
-		sed -E 's/^(\.\.\/)*//; s/:[0-9]+(:[0-9]+)?:/:/g; s#^.*/linux(-stock)?/##' |
+		sed -E 's/^(\.\.\/)*//; s/:[0-9]+(:[0-9]+)?:/:/g; s#^.*/linux(-base)?/##' |
 		sort -u || :
 }
 
@@ -68,7 +68,7 @@ check_build() {
 	export ARCH=$2 CROSS_COMPILE=
 	[ "$ARCH" != arm64 ] || CROSS_COMPILE=aarch64-linux-gnu-
 	shift 3
-	for i; do off+=("$configs/builds/$i.config"); done
+	for i; do off+=("$configs/without/$i.config"); done
 	fragments=("$configs/base.config" "$configs/peerfault.config"
 		   "$configs/check.config" "${off[@]}")
 
@@ -83,10 +83,10 @@ check_build() {
 		done
 	} | sort >"$found"
 	if [ -s "$found" ]; then
-		configure "$stock" "$out-stock" "${fragments[@]}" >"$log.stock" 2>&1
-		mapfile -t old < <(built_objects "$stock" "$out-stock/.config")
-		build "$stock" "$out-stock" "$sparse_too" "${old[@]}" >>"$log.stock" 2>&1 || :
-		warnings "$log.stock" | sort | comm -23 "$found" - >"$found.new"
+		configure "$base" "$out-base" "${fragments[@]}" >"$log.base" 2>&1
+		mapfile -t old < <(built_objects "$base" "$out-base/.config")
+		build "$base" "$out-base" "$sparse_too" "${old[@]}" >>"$log.base" 2>&1 || :
+		warnings "$log.base" | sort | comm -23 "$found" - >"$found.new"
 		mv "$found.new" "$found"
 	fi
 	result "$name: ${#objects[@]} objects" "$found"
@@ -94,12 +94,12 @@ check_build() {
 
 # What is touched and in no build is not checked.
 check_listed() {
-	awk '!/^#/ { print $2 }' "$PF_ROOT/kernel/builds" |
+	awk '!/^#/ { print $2 }' "$PF_ROOT/kernel/objects" |
 		sed 's#[^/]*/\.\./##; s/o$/c/' | sort | comm -23 "$found.c" - |
 		sed 's/$/ is not in kernel\/builds/' >"$found"
 	built_objects "$TREE" "$PF_BUILD/builds/all/.config" | wc -l |
-		grep -qx "$(grep -vc '^#' "$PF_ROOT/kernel/builds")" ||
-		echo "the build 'all' leaves out an object of kernel/builds" >>"$found"
+		grep -qx "$(grep -vc '^#' "$PF_ROOT/kernel/objects")" ||
+		echo "the build 'all' leaves out an object of kernel/objects" >>"$found"
 	result "all touched files are built" "$found"
 }
 
@@ -107,7 +107,7 @@ check_listed() {
 check_cocci() {
 	command -v spatch >/dev/null || die "$E_PACKAGE" "no spatch"
 	export -f cocci cocci_new
-	export TREE stock
+	export TREE base
 	xargs -P "$(nproc)" -I FILE bash -euc 'cocci_new FILE' <"$found.c" >"$found"
 	result coccicheck "$found"
 }
@@ -115,7 +115,7 @@ check_cocci() {
 cocci_new() {
 	local now
 	now=$(cocci "$TREE" "$1")
-	[ -z "$now" ] || comm -23 <(echo "$now") <(cocci "$stock" "$1")
+	[ -z "$now" ] || comm -23 <(echo "$now") <(cocci "$base" "$1")
 }
 
 # cocci SRC FILE
@@ -131,7 +131,7 @@ cocci() {
 
 "$PF_ROOT/kernel/tree.sh" >&2
 kernel_env "$PF_ROOT"
-stock_tree
+base_tree
 mkdir -p "$PF_BUILD/builds" "$PF_LOG"
 found=$PF_BUILD/builds/found
 

@@ -2,8 +2,8 @@
 /*
  * The kernel's decisions about aliases, counted from its trace.
  */
-#ifndef DECISIONS_H
-#define DECISIONS_H
+#ifndef TRACE_REASONS_H
+#define TRACE_REASONS_H
 
 #include <stdint.h>
 
@@ -27,4 +27,4 @@ struct decisions {
 int decisions_start(void);
 int decisions_stop(struct decisions *d);
 
-#endif /* DECISIONS_H */
+#endif /* TRACE_REASONS_H */

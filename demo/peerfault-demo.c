@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * pf-verbs: the demonstration.
+ * peerfault-demo: the demonstration.
  *
  * A process fills ordinary anonymous memory with a device, ivgpu, so that its
  * pages live in that device's memory. A second process, with an RDMA device
@@ -28,7 +28,7 @@
 #include <cpuid.h>
 
 #include "alias_common.h"
-#include "decisions.h"
+#include "trace_reasons.h"
 
 enum exit_code {
 	EXIT_SHOWN = 0,
@@ -68,7 +68,7 @@ struct run {
 };
 
 static const char usage[] =
-"usage: pf-verbs [options]\n"
+"usage: peerfault-demo [options]\n"
 "\n"
 "An RDMA peer reads, verifies and writes memory whose pages are in the memory\n"
 "of a device (ivgpu), first without the device's consent to peer access, then\n"
@@ -95,9 +95,9 @@ static uint64_t now_ms(void)
 static int fail(const char *what, int err)
 {
 	if (err < 0)
-		fprintf(stderr, "pf-verbs: %s: %s\n", what, strerror(-err));
+		fprintf(stderr, "peerfault-demo: %s: %s\n", what, strerror(-err));
 	else
-		fprintf(stderr, "pf-verbs: %s\n", what);
+		fprintf(stderr, "peerfault-demo: %s\n", what);
 	return EXIT_WRONG;
 }
 
@@ -518,7 +518,7 @@ static void print_json(const struct run *runs, size_t n, uint64_t size,
 	size_t i;
 
 	uname(&u);
-	printf("{\"program\": \"pf-verbs\", \"environment\": {\"kernel\": ");
+	printf("{\"program\": \"peerfault-demo\", \"environment\": {\"kernel\": ");
 	print_string(u.release);
 	printf(", \"topology\": ");
 	print_string(topology ? topology : "");
@@ -659,7 +659,7 @@ int main(int argc, char **argv)
 			mib = strtoul(optarg, &end, 10);
 			if (errno || *end || end == optarg || *optarg == '-' ||
 			    !mib || mib > 1UL << 20) {
-				fprintf(stderr, "pf-verbs: bad size '%s'\n",
+				fprintf(stderr, "peerfault-demo: bad size '%s'\n",
 					optarg);
 				return EXIT_USAGE;
 			}

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "alias_common.h"
-#include "decisions.h"
+#include "trace_reasons.h"
 
 int decisions_start(void)
 {

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""Make a table of what lab/bench/migrate.c measured on two kernels.
+"""Make a table of what bench/migrate.c measured on two kernels.
 
 usage: report.py STOCK OURS OUT KEY=VALUE...
        report.py SYSTEM-MAP	what QEMU has to log, for its -dfilter
@@ -12,7 +12,7 @@ one JSON object a line:
   exec.log    to this file
   System.map  the kernel's
 The table is printed and, with the environment (the kernels and the KEYs),
-written to OUT.md and OUT.json. Exit code 0: both are complete, whatever they
+written to OUT.md (the raw rows stay in build/bench). Exit code 0: both are complete, whatever they
 say.
 """
 
@@ -121,12 +121,12 @@ def counts(row):
     return f"{row['walks']}/{row['tables']}/{row['faults']}" if row else "-"
 
 
-def verdict(case, stock, ours):
+def verdict(case, base, ours):
     """Return (ratio to the target's denominator, pass or MISS or -)."""
     if not ours or case not in TARGETS:
         return "-", "-"
     limit, way = TARGETS[case]
-    ratio = ours["median"] / stock[way]["median"]
+    ratio = ours["median"] / base[way]["median"]
     return (f"{ratio:.3f} of {way} (≤ {limit})",
             "pass" if ratio <= limit else "MISS")
 
@@ -189,7 +189,7 @@ def main():
         return
     if len(sys.argv) < 4:
         sys.exit(__doc__)
-    base, stock = load(sys.argv[1])
+    setup, base = load(sys.argv[1])
     kernel, ours = load(sys.argv[2])
     environment = {"base kernel": base, "our kernel": kernel}
     environment.update(arg.split("=", 1) for arg in sys.argv[4:])
@@ -197,8 +197,8 @@ def main():
     old = ("setup", "setup-fault-setup", "fault-setup")
     new = ("one-setup", "one-fault")
     times, counted, verdicts = [], [], []
-    for case, size in dict.fromkeys(key[:2] for key in stock):
-        s = {way: stock.get((case, size, way)) for way in old}
+    for case, size in dict.fromkeys(key[:2] for key in base):
+        s = {way: base.get((case, size, way)) for way in old}
         o = {way: ours.get((case, size, way)) for way in new}
         if None in s.values():
             sys.exit(f"{sys.argv[1]}: incomplete: {case}, {size}")
@@ -219,11 +219,6 @@ def main():
         counted=table(head + ["target"], counted))
     with open(sys.argv[3] + ".md", "w", encoding="utf-8") as file:
         file.write(text)
-    with open(sys.argv[3] + ".json", "w", encoding="utf-8") as file:
-        json.dump({"environment": environment,
-                   "stock": list(stock.values()),
-                   "ours": list(ours.values())}, file, indent=1)
-        file.write("\n")
     print(text.split("\n\n", 2)[2])
     print(met)
 

@@ -8,8 +8,8 @@
 #	-w	write the right numbers, where CODE is in one line of FILE only
 
 set -eu
-# shellcheck source=lib/common.sh
-. "$(dirname "$0")/../lib/common.sh"
+# shellcheck source=scripts/common.sh
+. "$(dirname "$0")/../scripts/common.sh"
 
 write=0
 if [ "${1:-}" = -w ]; then

@@ -237,7 +237,7 @@ static int bench_run(struct migrate_bench_run *run)
 			    GFP_KERNEL);
 	if (!b.arrays)
 		return -ENOMEM;
-	/* lab/bench/report.py counts from here to _remove(). */
+	/* bench/report.py counts from here to _remove(). */
 	ret = mmu_interval_notifier_insert(&b.notifier, b.mm, run->addr,
 					   run->size, &bench_notifier_ops);
 	if (!ret) {

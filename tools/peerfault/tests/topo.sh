@@ -5,7 +5,7 @@
 # this one. Built with ASan and UBSan. KTAP.
 
 set -u
-root=$(cd "$(dirname "$0")/../.." && pwd)
+root=$(cd "$(dirname "$0")/../../.." && pwd)
 tmp=$(mktemp -d) || exit 1
 trap 'chmod -R u+rwX "$tmp"; rm -rf "$tmp"' EXIT
 chmod 755 "$tmp"
