@@ -8,11 +8,12 @@
 #                     there is kept under refs/peerfault/lost/)
 set -eu
 . "$(dirname "$0")/../scripts/common.sh"
-. "$PF_ROOT/kernel/lib.sh"
+. "$PF_ROOT/kernel/layout.sh"
 
 store=$PF_CACHE/base.git
 stamp_file=$TREE/.git/peerfault-stamp
 scratch=$PF_BUILD/.apply
+mails=$PF_BUILD/.mails
 
 is_kernel() {
 	grep -qs '^PATCHLEVEL = ' "$1/Makefile" && [ -f "$1/Kconfig" ]
@@ -119,8 +120,8 @@ clone_base() {
 	tgit config core.compression 0
 	tgit config core.autocrlf false
 	tgit config gc.auto 0
-	tgit config user.name "${PF_NAME:-peerfault}"
-	tgit config user.email "${PF_EMAIL:-peerfault@localhost}"
+	tgit config user.name "$GIT_AUTHOR_NAME"
+	tgit config user.email "$GIT_AUTHOR_EMAIL"
 	tgit update-ref refs/tags/base "$1"
 	tgit symbolic-ref HEAD refs/heads/peerfault
 	tgit reset -q --hard "$1"
@@ -132,58 +133,100 @@ sgit() {
 	git -C "$scratch" "$@"
 }
 
-# apply_series COMMIT: overlay and patches on top of the base, in a worktree
-# that has no files but those they touch. build/linux itself changes only once
-# all of it has succeeded, and make rebuilds only what really differs.
-apply_series() {
+# cover_mail SERIES: its cover letter, as a mail that git am makes a commit of
+cover_mail() {
+	printf 'From: %s\nDate: %s\nSubject: [PATCH] ' "$ROLE" "$EPOCH"
+	printf '%s\n\nSeries: %s\n' "$(cat "$PATCHES/$1/cover")" "$1"
+}
+
+# copy_mails: kernel/patches as mails in $mails, and their order in $mails/list
+copy_mails() {
+	rm -rf "$mails"
+	mkdir -p "$mails"
+	: >"$mails/list"
+	for dir in "$PATCHES"/*/; do
+		dir=${dir%/}
+		series=${dir##*/}
+		set -- "$dir"/*.patch
+		if [ ! -f "$dir/cover" ] || [ ! -f "$1" ]; then
+			die "$E_PATCH" "kernel/patches/$series has no cover, or no patch"
+		fi
+		mkdir "$mails/$series"
+		cover_mail "$series" >"$mails/$series/cover"
+		cp "$@" "$mails/$series/"
+		(cd "$mails" && printf '%s\n' "$series/cover" "$series"/*.patch) >>"$mails/list"
+	done
+}
+
+# add_files BASE: put the new files into the mails, as their `Files:` say
+add_files() {
+	grep -rl '^Files: ' "$mails" | sed "s|^$mails/||" | sort >"$mails/adding"
+	while read -r mail; do
+		git interpret-trailers --parse "$mails/$mail" |
+			sed -n "s|^Files: *|$mail	|p"
+	done <"$mails/adding" >"$mails/claims"
+	mkdir -p "$FILES"
+	GIT_INDEX_FILE=$mails/index git --git-dir="$TREE/.git" \
+		--work-tree="$FILES" -C "$FILES" add -f -A
+	files=$(GIT_INDEX_FILE=$mails/index tgit write-tree)
+	tgit ls-tree -r --name-only "$files" >"$mails/files"
+
+	shadow=$(xargs -r -d '\n' git -C "$TREE" ls-tree --name-only "$1" -- \
+		<"$mails/files")
+	[ -z "$shadow" ] || die "$E_PATCH" "kernel/files/ has paths that the" \
+		"base has too; make them patches:" "$shadow"
+	assign "$mails/claims" "$mails/files" >"$mails/assigned"
+	check_assigned "$mails/assigned" "$E_PATCH"
+
+	none=$(git hash-object -t tree /dev/null)
+	while read -r mail; do
+		awk -F '\t' -v mail="$mail" '$1 == mail { print $2 }' "$mails/assigned" |
+			GIT_LITERAL_PATHSPECS=1 xargs -r -d '\n' git -C "$TREE" \
+				diff-tree -p --binary --full-index "$none" "$files" -- \
+				>>"$mails/$mail"
+	done <"$mails/adding"
+}
+
+# am GITDIR FIRST: git am, from the mail of that number on. The same mails give
+# the same commits.
+am() {
+	tail -n "+$2" "$mails/list" | sed "s|^|$mails/|" >"$mails/todo"
+	[ ! -s "$mails/todo" ] || xargs -d '\n' -a "$mails/todo" git -C "$1" am -q \
+		--keep-non-patch --empty=keep --committer-date-is-author-date </dev/null
+}
+
+# apply_mails COMMIT: the mails on top of it, in a worktree that has no files
+# but those they touch. build/linux itself changes only once all of it has
+# succeeded, and make rebuilds only what really differs.
+apply_mails() {
 	rm -rf "$scratch"
 	tgit worktree prune
 	tgit worktree add -q --detach --no-checkout "$scratch" "$1"
 	sgit read-tree "$1"
-
-	if [ -d "$FILES" ]; then
-		(cd "$FILES" && find . -type f -printf '%P\n' | LC_ALL=C sort) >"$scratch.list"
-		shadow=$(xargs -r -d '\n' git -C "$scratch" ls-files -- <"$scratch.list")
-		[ -z "$shadow" ] || die "$E_PATCH" "kernel/files/ has paths that the" \
-			"base has too; make them patches:" "$shadow"
-		cp -R "$FILES/." "$scratch/"
-		xargs -r -d '\n' git -C "$scratch" add -f -- <"$scratch.list"
-		rm -f "$scratch.list"
-	fi
-	GIT_AUTHOR_DATE=$EPOCH GIT_COMMITTER_DATE=$EPOCH sgit commit -q \
-		--allow-empty -m "overlay: kernel/files"
-	overlay=$(sgit rev-parse HEAD)
-
-	set -- "$PATCHES"/*.patch
-	[ -e "$1" ] || return 0
-	sgit am -q --keep-non-patch --committer-date-is-author-date "$@" \
-		>"$PF_LOG/apply.log" 2>&1 </dev/null
+	am "$scratch" 1 >"$PF_LOG/apply.log" 2>&1
 }
 
-# stop_at_patch: lay what applied, and stop `git am` in build/linux just where
-# a developer can go on
+# stop_at_patch BASE: lay what applied, and stop `git am` in build/linux just
+# where a developer can go on
 stop_at_patch() {
 	good=$(sgit rev-parse HEAD)
-	count=$(sgit rev-list --count "$overlay..$good")
+	next=$(($(sgit rev-list --count "$1..$good") + 1))
 	tgit worktree remove -f "$scratch"
 	tgit checkout -q -B peerfault "$good"
-	tgit update-ref refs/tags/overlay "$overlay"
-	set -- "$PATCHES"/*.patch
-	shift "$count"
-	tgit am -q --keep-non-patch --committer-date-is-author-date "$@" \
-		>/dev/null 2>&1 </dev/null || :
+	tgit update-ref refs/tags/base "$1"
+	am "$TREE" "$next" >/dev/null 2>&1 || :
 	rm -f "$stamp_file"
 	sed 's/^/    /' "$PF_LOG/apply.log" >&2
 	cat >&2 <<EOT
 In build/linux, git am has stopped at this patch. To go on there:
-    git apply --reject $1
+    git apply --reject .git/rebase-apply/patch
     (edit what is in the *.rej files, then delete them)
-    git add -u && git am --continue
+    git add -A && git am --continue
 then, here:
     make refresh FORCE=1
 To give up instead: git -C build/linux am --abort
 EOT
-	die "$E_PATCH" "$(basename "$1") does not apply"
+	die "$E_PATCH" "$(sed -n "${next}p" "$mails/list") does not apply"
 }
 
 # keep_work: what the user is about to lose, as a commit that git keeps
@@ -192,6 +235,17 @@ keep_work() {
 	tgit update-ref "$lost" "$(echo "unsaved work" |
 		tgit commit-tree "$1" -p HEAD)"
 	note "build/linux had unsaved work; it is kept as $lost"
+}
+
+# messages COMMIT: of all commits from the base to it
+messages() {
+	tgit log --format=%B "$base..$1" | sed 's/[ \t]*$//; /^$/d'
+}
+
+# saved COMMIT: what build/linux has now, it has as well
+saved() {
+	[ -n "$applied" ] && [ "$work" = "$(tgit rev-parse "$1^{tree}")" ] &&
+		[ "$(messages HEAD)" = "$(messages "$1")" ]
 }
 
 check_source
@@ -219,7 +273,7 @@ if ! tgit rev-parse -q --verify "$APPLIED" >/dev/null 2>&1; then
 	need_space "$PF_BUILD" 2500 "the kernel tree"
 	run "$E_FAIL" checkout clone_base "$base"
 fi
-if [ -d "$TREE/.git/rebase-apply" ] || [ -d "$TREE/.git/rebase-merge" ]; then
+if unfinished; then
 	[ -n "${FORCE:-}" ] || die "$E_DIRTY" "build/linux is in the middle of a" \
 		"git am or rebase: finish or abort it there (or FORCE=1)"
 fi
@@ -231,12 +285,13 @@ if [ "$(tgit rev-parse HEAD)" = "$(tgit rev-parse $APPLIED)" ] &&
 	clean=1
 fi
 
-overlay=
 applied=1
 step "apply kernel/files and kernel/patches"
-apply_series "$base" || applied=
+copy_mails
+add_files "$base"
+apply_mails "$base" || applied=
 new=$(sgit rev-parse HEAD)
-if [ -z "$clean" ] && { [ -z "$applied" ] || [ "$work" != "$(tgit rev-parse "$new^{tree}")" ]; }; then
+if [ -z "$clean" ] && ! saved "$new"; then
 	if [ -z "${FORCE:-}" ]; then
 		sgit am --quit 2>/dev/null || :
 		tgit worktree remove -f "$scratch"
@@ -246,19 +301,17 @@ if [ -z "$clean" ] && { [ -z "$applied" ] || [ "$work" != "$(tgit rev-parse "$ne
 			"or drop it with \`make tree FORCE=1\` (kernel/ wins)"
 	fi
 	keep_work "$work"
-	tgit am --quit 2>/dev/null || :
+	tgit am --quit 2>/dev/null || tgit rebase --quit 2>/dev/null || :
 fi
 # Untracked files that are saved or of no more use must not block the checkout.
 tgit add -A
 tgit reset -q --hard "$(echo "before make tree" | tgit commit-tree "$work" -p HEAD)"
-if [ -z "$applied" ]; then
-	stop_at_patch
-fi
+[ -n "$applied" ] || stop_at_patch "$base"
 tgit update-ref refs/tags/base "$base"
-tgit update-ref refs/tags/overlay "$overlay"
 tgit worktree remove -f "$scratch"
 tgit checkout -q -B peerfault "$new"
 tgit update-ref "$APPLIED" "$new"
 echo "$stamp" >"$stamp_file"
-say "    build/linux: $(tgit rev-list --count "overlay..HEAD") patches," \
-	"$(tgit diff --name-only base overlay | wc -l) new files"
+rm -rf "$mails"
+say "    build/linux: $(history | grep -c '^[^|]*|[^|]*||') patches in" \
+	"$(history | grep -vc '^[^|]*|[^|]*||') series"

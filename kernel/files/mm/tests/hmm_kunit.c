@@ -112,23 +112,19 @@ static void hmm_pfn_layout(struct kunit *test)
 	unsigned int i;
 
 	KUNIT_EXPECT_EQ(test, flags & order, 0);
-	KUNIT_EXPECT_EQ(test, (flags | order) & HMM_PFN_ALIAS, 0);
-	KUNIT_EXPECT_EQ(test, (flags | order | HMM_PFN_ALIAS) & HMM_PFN_MIGRATE,
-			0);
-	KUNIT_EXPECT_EQ(test, flags | order | HMM_PFN_ALIAS | HMM_PFN_MIGRATE,
-			HMM_PFN_FLAGS);
+	KUNIT_EXPECT_EQ(test, flags & HMM_PFN_ALIAS, 0);
+	KUNIT_EXPECT_EQ(test, order & HMM_PFN_ALIAS, 0);
+	KUNIT_EXPECT_EQ(test, flags | order | HMM_PFN_ALIAS, HMM_PFN_FLAGS);
 	KUNIT_EXPECT_EQ(test, HMM_PFN_REQ_ALLOW_P2P, HMM_PFN_ALIAS);
-	KUNIT_EXPECT_EQ(test, HMM_PFN_REQ_MIGRATE, HMM_PFN_MIGRATE);
 	if (IS_ENABLED(CONFIG_64BIT)) {
 		KUNIT_EXPECT_NE(test, HMM_PFN_ALIAS, 0);
-		KUNIT_EXPECT_NE(test, HMM_PFN_MIGRATE, 0);
 		/* 52 bits of physical address and more */
 		KUNIT_EXPECT_GE(test, HMM_PFN_ORDER_SHIFT + PAGE_SHIFT, 52);
 	}
 
 	for (i = 0; i < 32; i++) {
-		unsigned long e = flags | HMM_PFN_ALIAS | HMM_PFN_MIGRATE |
-			0x1234 | ((unsigned long)i << HMM_PFN_ORDER_SHIFT);
+		unsigned long e = flags | HMM_PFN_ALIAS | 0x1234 |
+			((unsigned long)i << HMM_PFN_ORDER_SHIFT);
 
 		KUNIT_EXPECT_EQ(test, hmm_pfn_to_map_order(e), i);
 		KUNIT_EXPECT_EQ(test, hmm_pfn_to_phys(e),

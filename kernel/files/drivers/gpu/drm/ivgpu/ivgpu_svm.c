@@ -403,9 +403,8 @@ out:
 	return err ?: count;
 }
 
-/* Pages that are pinned stay where they are: that is -EBUSY. */
 static int ivgpu_svm_migrate(struct ivgpu_svm *svm, struct ivgpu_range *range,
-			     unsigned long start, unsigned long end, bool write)
+			     unsigned long start, unsigned long end)
 {
 	struct drm_pagemap *dpagemap = &svm->ivgpu->vram.dpagemap;
 	long own;
@@ -417,10 +416,24 @@ static int ivgpu_svm_migrate(struct ivgpu_svm *svm, struct ivgpu_range *range,
 	if (own == (end - start) >> PAGE_SHIFT)
 		return 0;
 
-	err = drm_pagemap_populate_mm(dpagemap, start, end, svm->gpusvm.mm, 0,
-				      write);
+	err = drm_pagemap_populate_mm(dpagemap, start, end, svm->gpusvm.mm, 0);
 	/* The range is not, or no longer, in one mapping. */
-	return err == -ENOENT || err == -EINVAL ? -EFAULT : err;
+	if (err == -ENOENT || err == -EINVAL)
+		return -EFAULT;
+	if (err != -EBUSY)
+		return err;
+
+	/*
+	 * Only what is in RAM, in this VRAM, or nowhere can be collected. Bring
+	 * back what is in swap or on another device, and try once more. Pages
+	 * that are pinned stay where they are.
+	 */
+	err = ivgpu_svm_cpu_fault(range, start, end, ivgpu_svm_owner(svm),
+				  false);
+	if (err)
+		return err;
+
+	return drm_pagemap_populate_mm(dpagemap, start, end, svm->gpusvm.mm, 0);
 }
 
 static bool ivgpu_range_usable(struct ivgpu_svm *svm, struct ivgpu_range *range,
@@ -556,11 +569,24 @@ static int ivgpu_svm_fault(struct ivgpu_svm *svm, struct ivgpu_range *range,
 
 	atomic64_inc(&svm->ivgpu->counters.engine_faults);
 
+	if (write) {
+		long shared;
+
+		/*
+		 * Before the migration, which would move pages that are shared
+		 * with a child for both, only to have them come back.
+		 */
+		shared = ivgpu_svm_select(svm, range,
+					  drm_gpusvm_range_start(&range->base),
+					  drm_gpusvm_range_end(&range->base),
+					  IVGPU_SELECT_READ_ONLY, true);
+		if (shared < 0)
+			return shared;
+	}
 	if (migrate) {
 		err = ivgpu_svm_migrate(svm, range,
 					drm_gpusvm_range_start(&range->base),
-					drm_gpusvm_range_end(&range->base),
-					write);
+					drm_gpusvm_range_end(&range->base));
 		/* Best effort. The engine can use the pages where they are. */
 		if (err && err != -EBUSY && err != -ENOSPC && err != -ENOMEM)
 			return err;
@@ -714,7 +740,7 @@ static long ivgpu_place_vram(struct ivgpu_svm *svm, struct ivgpu_range *range,
 	int err = 0;
 
 	if (range->base.flags.migrate_devmem)
-		err = ivgpu_svm_migrate(svm, range, start, end, false);
+		err = ivgpu_svm_migrate(svm, range, start, end);
 
 	/* Best effort, apart from what the caller should know. */
 	return err == -EBUSY || err == -ENOSPC ? 0 : err;

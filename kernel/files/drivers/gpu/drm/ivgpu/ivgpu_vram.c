@@ -435,13 +435,11 @@ static struct ivgpu_alloc *ivgpu_alloc_create(struct ivgpu_device *ivgpu,
 
 static int ivgpu_vram_place(struct ivgpu_device *ivgpu, struct mm_struct *mm,
 			    unsigned long start, unsigned long end,
-			    unsigned long timeslice_ms, bool write)
+			    unsigned long timeslice_ms)
 {
 	const struct drm_pagemap_migrate_details details = {
 		.timeslice_ms = timeslice_ms,
 		.can_migrate_same_pagemap = 1,
-		.fault = 1,
-		.write = write,
 	};
 	struct ivgpu_vram *vram = &ivgpu->vram;
 	struct ivgpu_alloc *alloc;
@@ -476,7 +474,7 @@ static unsigned long ivgpu_smaller_chunk(unsigned long chunk)
 /* Best effort: the first error is returned, but all of the range is tried. */
 static int ivgpu_populate_mm(struct drm_pagemap *dpagemap, unsigned long start,
 			     unsigned long end, struct mm_struct *mm,
-			     unsigned long timeslice_ms, bool write)
+			     unsigned long timeslice_ms)
 {
 	struct ivgpu_device *ivgpu = dpagemap_to_ivgpu(dpagemap);
 	unsigned long chunk = IVGPU_CHUNK_MAX;
@@ -489,8 +487,7 @@ static int ivgpu_populate_mm(struct drm_pagemap *dpagemap, unsigned long start,
 
 	for (addr = start; addr < end; addr = next) {
 		next = min(end, ALIGN(addr + 1, chunk));
-		err = ivgpu_vram_place(ivgpu, mm, addr, next, timeslice_ms,
-				       write);
+		err = ivgpu_vram_place(ivgpu, mm, addr, next, timeslice_ms);
 		if (err == -ENOSPC && next - addr > IVGPU_CHUNK_MIN) {
 			chunk = ivgpu_smaller_chunk(chunk);
 			next = addr;
