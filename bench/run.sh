@@ -12,8 +12,10 @@ set -eu
 # shellcheck source=scripts/common.sh
 . "$(dirname "$0")/../scripts/common.sh"
 . "$PF_ROOT/lab/lib.sh"
-# shellcheck source=kernel/lib.sh
-. "$PF_ROOT/kernel/lib.sh"
+# shellcheck source=kernel/layout.sh
+. "$PF_ROOT/kernel/layout.sh"
+# shellcheck source=kernel/kbuild.sh
+. "$PF_ROOT/kernel/kbuild.sh"
 
 bench=${BENCH:-migrate}
 [ "$bench" = migrate ] || die "$E_USAGE" "no BENCH '$bench'; there is: migrate"

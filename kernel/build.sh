@@ -5,12 +5,14 @@
 #
 #   KERNEL=normal (default)  build/kernel-normal        our tree
 #   KERNEL=debug             build/kernel-debug  our tree, debug.config added
-#   KERNEL=base             build/kernel-base         the base, without our options
+#   KERNEL=base              build/kernel-base   the base, without our options
+#   KERNEL=DIR/IMAGE         no build: that image, which has to be there
 #
 # The image is arch/x86/boot/bzImage below that directory.
 set -eu
 . "$(dirname "$0")/../scripts/common.sh"
-. "$PF_ROOT/kernel/lib.sh"
+. "$PF_ROOT/kernel/layout.sh"
+. "$PF_ROOT/kernel/kbuild.sh"
 
 configs=$PF_ROOT/kernel/configs
 kernel=${KERNEL:-normal}
@@ -20,8 +22,16 @@ bzImage) ;;
 deb) goal=bindeb-pkg ;;
 *) die "$E_USAGE" "usage: build.sh [deb]" ;;
 esac
+[ -z "${KCONFIG:-}" ] || die "$E_USAGE" "KCONFIG=$KCONFIG is not used any more:" \
+	"KERNEL=normal, debug or base"
 src=$TREE
 case $kernel in
+*/*)
+	[ "$goal" = bzImage ] || die "$E_USAGE" "KERNEL=$kernel: a package is built" \
+		"from source, KERNEL=normal, debug or base"
+	[ -f "$kernel" ] || die "$E_USAGE" "KERNEL=$kernel: there is no such file"
+	exec "$PF_ROOT/kernel/tree.sh"
+	;;
 normal)
 	out=$PF_BUILD/kernel-normal
 	set -- base peerfault
@@ -33,10 +43,10 @@ debug)
 base)
 	out=$PF_BUILD/kernel-base
 	src=$PF_BUILD/linux-base
-	set -- base
+	set -- base unpatched
 	;;
 *)
-	die "$E_USAGE" "KERNEL=$kernel: normal, debug or base"
+	die "$E_USAGE" "KERNEL=$kernel: normal, debug, base, or a path with a slash"
 	;;
 esac
 
@@ -50,7 +60,7 @@ now=$({
 	git -C "$src" rev-parse 'HEAD^{tree}'
 	echo "$goal $*"
 	for name; do cat "$configs/$name.config"; done
-	cat "$PF_ROOT/kernel/build.sh" "$PF_ROOT/kernel/lib.sh"
+	cat "$PF_ROOT/kernel/build.sh" "$PF_ROOT/kernel/kbuild.sh"
 	gcc --version
 } | sha256sum)
 stamp=$out/.peerfault-$goal

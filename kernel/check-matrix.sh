@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # Build what the series touches, in the configurations that the lab never
 # boots: W=1, sparse and Coccinelle, and no warning that the base does not have.
-# KTAP on stdout, findings as diagnostics in front of their `not ok`.
+# KTAP on stdout, each result also on stderr, at once.
 # Usage: check-matrix.sh [NAME...]   (those of the list below, listed, cocci;
 # default: all)
 #
@@ -10,8 +10,12 @@
 set -eu
 # shellcheck source=SCRIPTDIR/../scripts/common.sh
 . "$(dirname "$0")/../scripts/common.sh"
-# shellcheck source=SCRIPTDIR/lib.sh
-. "$PF_ROOT/kernel/lib.sh"
+# shellcheck source=SCRIPTDIR/../scripts/ktap.sh
+. "$PF_ROOT/scripts/ktap.sh"
+# shellcheck source=SCRIPTDIR/layout.sh
+. "$PF_ROOT/kernel/layout.sh"
+# shellcheck source=SCRIPTDIR/kbuild.sh
+. "$PF_ROOT/kernel/kbuild.sh"
 
 # NAME ARCH SPARSE FRAGMENT...: on top of base, peerfault and check.config
 builds='
@@ -30,18 +34,16 @@ base=$PF_BUILD/linux-base
 # Debian's sparse is older than the kernel's headers: it has no
 # __typeof_unqual__, and cannot fold the __builtin_strlen() of module_param().
 sparse='sparse -D__typeof_unqual__=__typeof__'
-n=0 failed=0
 
-# result NAME FILE: FILE is what was found, nothing is good
+# nothing FILE: FILE is what was found, nothing is good
+nothing() {
+	cat "$1"
+	[ ! -s "$1" ]
+}
+
+# result NAME FILE
 result() {
-	n=$((n + 1))
-	if [ -s "$2" ]; then
-		failed=$((failed + 1))
-		sed 's/^/# /' "$2"
-		echo "not ok $n $1"
-	else
-		echo "ok $n $1"
-	fi
+	ktap_test "$1" nothing "$2"
 }
 
 # warnings LOG: without the line numbers, which patches move
@@ -96,7 +98,7 @@ check_build() {
 check_listed() {
 	awk '!/^#/ { print $2 }' "$PF_ROOT/kernel/objects" |
 		sed 's#[^/]*/\.\./##; s/o$/c/' | sort | comm -23 "$found.c" - |
-		sed 's/$/ is not in kernel\/builds/' >"$found"
+		sed 's/$/ is not in kernel\/objects/' >"$found"
 	built_objects "$TREE" "$PF_BUILD/builds/all/.config" | wc -l |
 		grep -qx "$(grep -vc '^#' "$PF_ROOT/kernel/objects")" ||
 		echo "the build 'all' leaves out an object of kernel/objects" >>"$found"
@@ -142,7 +144,8 @@ want() {
 }
 wanted="$*"
 
-echo "KTAP version 1"
+ktap_log=/dev/stderr
+ktap_begin
 while read -r name arch sparse_too fragments; do
 	[ -n "$name" ] || continue
 	want "$name" || continue
@@ -151,6 +154,5 @@ while read -r name arch sparse_too fragments; do
 done <<<"$builds"
 if want listed; then check_listed; fi
 if want cocci; then check_cocci; fi
-[ "$n" -gt 0 ] || die "$E_USAGE" "there is no $*"
-echo "1..$n"
-[ "$failed" -eq 0 ] || exit "$E_FAIL"
+[ "$ktap_n" -gt 0 ] || die "$E_USAGE" "there is no $*"
+ktap_end

@@ -10,8 +10,12 @@
 set -eu
 # shellcheck source=SCRIPTDIR/../scripts/common.sh
 . "$(dirname "$0")/../scripts/common.sh"
-# shellcheck source=SCRIPTDIR/lib.sh
-. "$PF_ROOT/kernel/lib.sh"
+# shellcheck source=SCRIPTDIR/../scripts/ktap.sh
+. "$PF_ROOT/scripts/ktap.sh"
+# shellcheck source=SCRIPTDIR/layout.sh
+. "$PF_ROOT/kernel/layout.sh"
+# shellcheck source=SCRIPTDIR/kbuild.sh
+. "$PF_ROOT/kernel/kbuild.sh"
 
 configs=$PF_ROOT/kernel/configs
 out=$PF_BUILD/callers
@@ -108,25 +112,26 @@ build "$base" "$out/base" '' "${objects[@]}"
 build "$base" "$out/constants" "-include $out/hmm.h" "${objects[@]}"
 build "$TREE" "$out/ours" '' "${objects[@]}"
 
-echo "KTAP version 1"
-echo "1..${#objects[@]}"
-n=0 failed=0
-for object in "${objects[@]}"; do
-	n=$((n + 1))
-	for i in base constants ours; do code "$out/$i/$object" >"$out/$i.code"; done
+# compare OBJECT: prints what differs besides the constants
+compare() {
+	local i size from_base
+	for i in base constants ours; do code "$out/$i/$1" >"$out/$i.code"; done
 	size=$(wc -l <"$out/ours.code")
-	if [ "$size" -eq 0 ] || ! diff <(no_offsets "$out/constants.code") \
-			<(no_offsets "$out/ours.code") >"$out/found"; then
-		failed=$((failed + 1))
-		sed 's/^/# /' "$out/found"
-		echo "not ok $n $object: not the same instructions"
-		continue
-	fi
+	[ "$size" -gt 0 ] || { echo "no code"; return 1; }
+	diff <(no_offsets "$out/constants.code") <(no_offsets "$out/ours.code") || return
 	paste "$out/constants.code" "$out/ours.code" | awk -F '\t' '$3 != $6 {
-		print "# " $1 ": " $3 " -> " $6 }' | tr -s ' ' >"$out/found"
-	cat "$out/found"
+		print $1 ": " $3 " -> " $6 }' | tr -s ' ' >"$out/offsets"
 	from_base=$(diff "$out/base.code" "$out/ours.code" | grep -c '^>' || :)
-	echo "ok $n $object: of $size instructions $from_base differ from the base," \
-		"$(wc -l <"$out/found") in more than the constants"
+	echo "of $size instructions $from_base differ from the base," \
+		"$(wc -l <"$out/offsets") in more than the constants"
+	cat "$out/offsets"
+}
+
+ktap_begin "${#objects[@]}"
+for object in "${objects[@]}"; do
+	rc=0
+	compare "$object" >"$out/found" || rc=$?
+	sed 's/^/# /' "$out/found"
+	ktap_result "$rc" "$object"
 done
-[ "$failed" -eq 0 ] || exit "$E_FAIL"
+ktap_end

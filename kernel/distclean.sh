@@ -4,7 +4,7 @@
 # make refresh has not saved.
 set -eu
 . "$(dirname "$0")/../scripts/common.sh"
-. "$PF_ROOT/kernel/lib.sh"
+. "$PF_ROOT/kernel/layout.sh"
 
 if [ -d "$TREE/.git" ] && [ -z "${FORCE:-}" ]; then
 	saved=$(tgit rev-parse -q --verify "$APPLIED") || saved=

@@ -7,6 +7,8 @@
 #	ktap_begin COUNT	the plan is known: results are printed at once
 #	ktap_test NAME COMMAND...	ok when COMMAND succeeds; a skip when it
 #			exits with 4; what it prints is diagnostics of a failure
+#	ktap_suite NAME COMMAND...	the same for a COMMAND that prints KTAP,
+#			which becomes the subtests of NAME
 #	ktap_result STATUS NAME [TEXT]	a result that is known already
 #	ktap_end		the last command: it returns 1 when a test failed,
 #			or when their number is not the plan's
@@ -51,6 +53,14 @@ ktap_test() {
 	0) ;;
 	*) sed 's/^/# /' "$ktap_out" | ktap_print ;;
 	esac
+	ktap_result "$ktap_status" "$ktap_name"
+}
+
+ktap_suite() {
+	ktap_name=$1 ktap_status=0
+	shift
+	"$@" >"$ktap_out" || ktap_status=$?
+	sed -e "1a # Subtest: $ktap_name" "$ktap_out" | sed 's/^/    /' | ktap_print
 	ktap_result "$ktap_status" "$ktap_name"
 }
 

@@ -18,8 +18,7 @@ tests() {
 		 s/.*KUNIT_CASE\w*\((\w+).*/$1.\1/p" "${@:2}" | sed -E "s/^hmm2?(_fault)?\./$1./"
 }
 have=$(awk 'FNR == 1 { s = "" } /^Subject: / { s = substr($0, 18); next }
-	    s && /^ / { s = s $0; next } s { print s; nextfile }' "$PF_ROOT"/kernel/patches/*.patch
-	head -qn 1 "$PF_ROOT"/kernel/series/*/*.msg
+	    s && /^ / { s = s $0; next } s { print s; nextfile }' "$PF_ROOT"/kernel/patches/*/*.patch
 	tests '' "$tree"/tools/testing/selftests/hmm_alias/*.c
 	tests hmm-tests "$tree"/tools/testing/selftests/mm/hmm-tests.c
 	tests hmm "$tree"/mm/tests/hmm_kunit.c

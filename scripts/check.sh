@@ -1,0 +1,62 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# `make check`: all that needs neither a built kernel nor a guest. KTAP on
+# stdout; each result at the top also on stderr, at once.
+set -eu
+# shellcheck source=scripts/common.sh
+. "$(dirname "$0")/common.sh"
+# shellcheck source=scripts/ktap.sh
+. "$PF_ROOT/scripts/ktap.sh"
+cd "$PF_ROOT"
+
+# listed PATTERN...: the files of the repository, those not committed yet as well
+listed() {
+	git ls-files --cached --others --exclude-standard -- "$@" | sort -u |
+		while read -r file; do
+			[ ! -f "$file" ] || echo "$file"
+		done
+}
+
+shell_files() {
+	listed ':!kernel/files' | while read -r file; do
+		if [[ $file == *.sh ]] || head -n 1 "$file" |
+				grep -qE '^(#!.*[/ ](ba)?sh( |$)|# shellcheck shell)'; then
+			echo "$file"
+		fi
+	done
+}
+
+# some COMMAND...: run it with the files on stdin, of which there have to be some
+some() {
+	local files
+	mapfile -t files
+	[ "${#files[@]}" -gt 0 ] || { echo "no files found"; return 1; }
+	"$@" "${files[@]}"
+}
+
+check_shell() {
+	shell_files | some shellcheck
+}
+
+check_spelling() {
+	listed | some codespell -q 2 -I scripts/codespell.ignore
+}
+
+check_python() {
+	listed '*.py' | some python3 -m pyflakes
+}
+
+ktap_log=/dev/stderr
+ktap_begin
+ktap_test shellcheck check_shell
+ktap_test codespell check_spelling
+ktap_test pyflakes check_python
+ktap_suite kernel kernel/check.sh
+ktap_suite kernel-selftest kernel/selftest.sh
+if [ -d build/linux ]; then
+	ktap_test "code quoted in docs" scripts/anchors.sh
+	ktap_test "commits and tests named in docs" scripts/named.sh
+	ktap_suite lab-judge lab/selftest/judge.sh
+fi
+ktap_suite lab-klog lab/selftest/klog.sh
+ktap_end
