@@ -221,7 +221,7 @@ stop_at_patch() {
 In build/linux, git am has stopped at this patch. To go on there:
     git apply --reject .git/rebase-apply/patch
     (edit what is in the *.rej files, then delete them)
-    git add -A && git am --continue
+    git add -A && git am --continue --empty=keep
 then, here:
     make refresh FORCE=1
 To give up instead: git -C build/linux am --abort
