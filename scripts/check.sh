@@ -43,7 +43,7 @@ check_spelling() {
 }
 
 check_python() {
-	listed '*.py' | some python3 -m pyflakes
+	listed '*.py' | some pyflakes3
 }
 
 ktap_log=/dev/stderr
