@@ -448,6 +448,18 @@ t_config_lost() {
 	expect "$E_CONFIG" "CONFIG_FORCED is not set" k build
 }
 
+t_prefixes() {
+	fresh
+	: >"$clone/kernel/configs/check.config"
+	printf 'CONFIG_KEPT %s\n' lib/new.o mm/memory.o >"$clone/kernel/objects"
+	expect 0 "ok 3 all touched files are compiled" k check-prefixes heads || return
+	expect 0 "ok 3 builds: 2-new: lib: Rename x to y" k check-prefixes all || return
+	sed -i 's/^+int y;/+static int y;/' "$clone/kernel/patches/2-new/0002"*
+	expect "$E_FAIL" "not ok 2 builds: 2-new" k check-prefixes heads || return
+	sed -i '/new/d' "$clone/kernel/objects"
+	expect "$E_FAIL" "lib/new.c was not compiled" k check-prefixes heads
+}
+
 t_build_fails() {
 	fresh
 	sed -i 's/^+int y;/+#error broken/' "$clone/kernel/patches/2-new/0002"*
