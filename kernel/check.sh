@@ -11,6 +11,8 @@ set -eu
 
 unset FORCE KERNEL KCONFIG VERSION TRAILERS COVER_NOTE
 work=$PF_BUILD/check
+# checkpatch's spdxcheck.py needs modules that are Debian's, so its Python is, too.
+PATH=/usr/bin:$PATH
 
 # As somebody who mails them; that needs a name
 mails() {
@@ -29,6 +31,13 @@ checkpatch_all() {
 			--strict --show-types --no-summary ${ignore:+--ignore "$ignore"} \
 			"$1/MAIL" >"$1/MAIL.log" 2>&1; echo $? >"$1/MAIL.rc"' \
 			sh "$work/series"
+}
+
+# Without its modules spdxcheck.py fails, and checkpatch takes its silence for
+# consent.
+spdx_is_checked() {
+	(cd "$TREE" && echo "SPDX-License-Identifier: No-Such-License" |
+		scripts/spdxcheck.py - | grep No-Such-License)
 }
 
 # checkpatch MAIL: its result
@@ -66,6 +75,7 @@ ktap_test tree_applies "$PF_ROOT/kernel/tree.sh"
 if [ "$ktap_failed" -eq 0 ]; then
 	ktap_test refresh_is_noop "$PF_ROOT/kernel/refresh.sh" -n
 	ktap_test mails mails
+	ktap_test spdx_is_checked spdx_is_checked
 	checkpatch_all
 	for mail in "$work"/series/*/[0-9]*.patch; do
 		mail=${mail#"$work/series/"}
