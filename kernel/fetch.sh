@@ -1,132 +1,175 @@
-#!/bin/sh
+#!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# Make sure that the base package is in the cache, verified, and print its
-# path on stdout (all messages go to stderr).
 #
-# The package comes from the mirror that the host itself uses, through an apt
-# state of our own: the host's sources and package lists stay as they are.
-# apt checks the archive's signature, and we check the sha256 in base.env.
+# fetch.sh [--check | --mirrors]: makes sure that the base package of base.env is in the
+# cache, verified, and prints its path. All messages go to stderr.
+#
+#	--check		download nothing but the archive's index, and that only
+#			when the package is not in the cache: can it be had?
+#	--mirrors	print the archives to ask, and stop
+#
+# The package comes from the mirrors that the host itself uses, through an apt
+# state of our own: the host's sources and package lists stay as they are. apt
+# checks the archive's signature; the sha256 in base.env is checked here.
+#
+# When the archive has another version instead, the newest one of the package
+# stands in for it. That is said each time, and kernel/tree.sh takes it only if
+# every patch applies.
+#
+#	PEERFAULT_KEYRING=file	whose signature on the archive counts
+#				(default: Debian's)
+
 set -eu
+# shellcheck source=SCRIPTDIR/../scripts/common.sh
 . "$(dirname "$0")/../scripts/common.sh"
+# shellcheck source=SCRIPTDIR/base.env
 . "$PF_ROOT/kernel/base.env"
 
+keyring=${PEERFAULT_KEYRING:-/usr/share/keyrings/debian-archive-keyring.gpg}
 dl=$PF_CACHE/dl
 apt=$PF_CACHE/apt
-deb=$dl/${BASE_PACKAGE}_${BASE_VERSION}_all.deb
-# Remembers which package stands in for one that the archive no longer has.
-instead=$deb.instead
-keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+log=$PF_LOG/fetch.log
 
 # verify FILE SHA256: delete what is damaged
 verify() {
 	echo "$2  $1" | sha256sum --check --status 2>/dev/null && return
 	rm -f "$1"
-	die "$E_CORRUPT" "$1 is not what kernel/base.env asks for (sha256);" \
-		"it has been deleted: run the same command again to download it"
+	die "$E_CORRUPT" "$1 does not have the expected sha256; it has been" \
+		"deleted: run the same command again to download it"
 }
 
 pf_apt() {
 	LC_ALL=C "$@" >>"$log" 2>&1 </dev/null
 }
 
+# no_package TEXT...: what to do without the archive
 no_package() {
-	log_tail "$log" >&2
-	if grep -qE 'signature|NO_PUBKEY|Hash Sum mismatch' "$log"; then
-		die "$E_CORRUPT" "$1: the archive's signature or hash is wrong (log: $log)"
+	[ ! -s "$log" ] || log_tail "$log" >&2
+	if grep -qsE 'not signed|signature|NO_PUBKEY|Hash Sum mismatch|Missing key' "$log"; then
+		die "$E_CORRUPT" "$*: the archive's signature or hash is wrong (log: $log)"
 	fi
-	die "$E_NETWORK" "$1 (log: $log). With a kernel tree or tarball at hand:" \
-		"make KERNEL_SRC=path ..."
+	die "$E_NETWORK" "$*. With a tree or tarball of that kernel at hand:" \
+		"make KERNEL_SRC=path ... (log: $log)"
 }
 
-if [ -f "$deb" ]; then
-	verify "$deb" "$BASE_SHA256"
-	echo "$deb"
-	exit
-fi
-if [ -f "$instead" ]; then
-	read -r sha file <"$instead"
-	if [ -f "$dl/$file" ]; then
-		verify "$dl/$file" "$sha"
-		note "$BASE_VERSION is gone from the archive; using $file"
-		echo "$dl/$file"
-		exit
-	fi
-fi
+# mirrors: the archives from which this host takes Debian's main, in the host's
+# own order. Third parties name their suites alike, so each is a candidate: the
+# signature decides.
+mirrors() {
+	local codename
+	codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-stable}")
+	# shellcheck disable=SC2016 # apt expands those
+	apt-get indextargets --no-release-info \
+		--format '$(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' |
+		awk -v codename="$codename" '
+			($2 == codename || $2 == "stable") && $3 == "main" &&
+			!/^cdrom:/ && !seen[$1]++ { print $1 }'
+}
 
-need_space "$PF_CACHE" 400 "downloading the base kernel"
-mkdir -p "$dl" "$apt/lists/partial" "$apt/cache/archives/partial" "$PF_LOG"
-log=$PF_LOG/fetch.log
-: >"$log"
+# index SUITE: apt knows what the first of the mirrors that serves SUITE has
+index() {
+	local uri uris
+	need_space "$PF_CACHE" 100 "the package index of $1"
+	mkdir -p "$dl" "$apt/lists/partial" "$apt/cache/archives/partial" "$PF_LOG"
+	: >"$log"
+	cat >"$apt/apt.conf" <<-CONF
+		#clear APT::Update;
+		#clear DPkg;
+		Dir::State "$apt";
+		Dir::State::lists "$apt/lists";
+		Dir::Cache "$apt/cache";
+		Dir::Etc::sourcelist "$apt/base.sources";
+		Dir::Etc::sourceparts "-";
+		APT::Sandbox::User "root";
+		APT::Update::Error-Mode "any";
+		Acquire::Languages "none";
+		Acquire::Retries "2";
+		Acquire::http::Timeout "30";
+		Acquire::https::Timeout "30";
+	CONF
+	uris=$(mirrors)
+	[ -n "$uris" ] || no_package "this host's apt sources name no Debian archive"
+	for uri in $uris; do
+		step "package index of $1" >&2
+		printf '%s\n' 'Types: deb' "URIs: $uri" "Suites: $1" \
+			'Components: main' 'Targets: Packages' \
+			"Signed-By: $keyring" >"$apt/base.sources"
+		! pf_apt apt-get -q -c "$apt/apt.conf" update || return 0
+	done
+	no_package "the package index of $1 could not be downloaded"
+}
 
-set --
-for file in /etc/apt/sources.list.d/*.sources /etc/apt/sources.list \
-	    /etc/apt/sources.list.d/*.list; do
-	[ -f "$file" ] && set -- "$@" "$file"
-done
-[ $# -gt 0 ] || die "$E_NETWORK" "this host has no apt sources; use KERNEL_SRC=path"
-codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-stable}")
-uris=$(awk -v suite="$codename" -f "$PF_ROOT/kernel/debian-uris.awk" "$@")
-[ -n "$uris" ] || die "$E_NETWORK" "no Debian archive in the host's apt sources; use KERNEL_SRC=path"
-
-cat >"$apt/apt.conf" <<CONF
-#clear APT::Update;
-#clear DPkg;
-Dir::State "$apt";
-Dir::State::lists "$apt/lists";
-Dir::Cache "$apt/cache";
-Dir::Etc::sourcelist "$apt/base.sources";
-Dir::Etc::sourceparts "-";
-APT::Sandbox::User "root";
-APT::Update::Error-Mode "any";
-Acquire::Languages "none";
-Acquire::Retries "2";
-Acquire::http::Timeout "30";
-Acquire::https::Timeout "30";
-CONF
-
-# In the host's own order, the first archive that serves the suite with a
-# good signature.
-found=
-for uri in $uris; do
-	step "package index of $BASE_SUITE" >&2
-	printf '%s\n' 'Types: deb' "URIs: $uri" "Suites: $BASE_SUITE" \
-		'Components: main' 'Targets: Packages' \
-		"Signed-By: $keyring" >"$apt/base.sources"
-	if pf_apt apt-get -q -c "$apt/apt.conf" update; then
-		found=1
-		break
-	fi
-done
-[ -n "$found" ] || no_package "the package index of $BASE_SUITE could not be downloaded"
-
-version=$BASE_VERSION
-versions=$(LC_ALL=C apt-cache -c "$apt/apt.conf" madison "$BASE_PACKAGE" |
-	   awk '{ print $3 }')
-[ -n "$versions" ] || no_package "$BASE_SUITE has no $BASE_PACKAGE any more"
-if ! echo "$versions" | grep -qxF "$BASE_VERSION"; then
+# offered PACKAGE VERSION: VERSION if the archive has it, else the newest one
+# that is newer. Nothing: no_package.
+offered() {
+	local versions newest
 	# madison lists the newest first
-	version=$(echo "$versions" | head -n 1)
-	note "**************************************************************"
-	note "$BASE_PACKAGE $BASE_VERSION is gone from the archive."
-	note "Using $version: signed by the archive, but never tested here."
-	note "**************************************************************"
-fi
+	versions=$(LC_ALL=C apt-cache -c "$apt/apt.conf" madison "$1" | awk '{ print $3 }')
+	newest=${versions%%$'\n'*}
+	if grep -qxF "$2" <<<"$versions"; then
+		echo "$2"
+	elif [ -n "$newest" ] && dpkg --compare-versions "$newest" gt "$2"; then
+		echo "$newest"
+	else
+		: >"$log"
+		no_package "$1 $2 is gone from the archive, and there is no newer one"
+	fi
+}
 
-step "download $BASE_PACKAGE $version (160 MB)" >&2
-# apt writes to the current directory
-new=$dl/partial
-rm -rf "$new"
-mkdir "$new"
-(cd "$new" && pf_apt apt-get -q -c "$apt/apt.conf" download "$BASE_PACKAGE=$version") ||
-	no_package "$BASE_PACKAGE $version could not be downloaded"
-# apt writes the version's `~` and `:` in its own way: one file, our name.
-file=${BASE_PACKAGE}_${version}_all.deb
-mv "$new"/*.deb "$dl/$file"
-rmdir "$new"
-if [ "$version" = "$BASE_VERSION" ]; then
-	verify "$deb" "$BASE_SHA256"
-else
-	printf '%s %s\n' "$(sha256sum <"$dl/$file" | cut -d ' ' -f 1)" \
-		"$file" >"$instead"
-fi
-echo "$dl/$file"
+# stands_in PACKAGE VERSION OTHER: must not be overlooked
+stands_in() {
+	note "$1 $2 is gone from the archive, which has $3:"
+	note "signed by the archive, never tested here, and taken only if every patch applies."
+	note "To build what was tested: make KERNEL_SRC=path ... with a tree or tarball of $2."
+}
+
+# fetch PACKAGE VERSION SHA256 SUITE: prints the path of the verified .deb
+fetch() {
+	local deb=$dl/$1_$2_all.deb other=$dl/$1_$2.instead version new file
+	if [ -f "$deb" ]; then
+		[ -n "$check" ] || verify "$deb" "$3"
+		echo "$deb"
+		return
+	fi
+	index "$4"
+	version=$(offered "$1" "$2")
+	if [ "$version" != "$2" ]; then
+		stands_in "$1" "$2" "$version"
+	fi
+	if [ -n "$check" ]; then
+		return
+	fi
+	# apt writes the version's `~` and `:` in its own way: one file, our name.
+	file=$dl/$1_${version}_all.deb
+	if [ -f "$file" ]; then
+		verify "$file" "$(cat "$other")"
+		echo "$file"
+		return
+	fi
+	need_space "$PF_CACHE" 400 "downloading $1"
+	step "download $1 $version (160 MB)" >&2
+	# apt writes to the current directory
+	new=$dl/partial
+	rm -rf "$new"
+	mkdir "$new"
+	(cd "$new" && pf_apt apt-get -q -c "$apt/apt.conf" download "$1=$version") ||
+		no_package "$1 $version could not be downloaded"
+	mv "$new"/*.deb "$file"
+	rmdir "$new"
+	if [ "$version" = "$2" ]; then
+		verify "$file" "$3"
+	else
+		# apt has compared it with the signed index.
+		sha256sum <"$file" | cut -d ' ' -f 1 >"$other"
+	fi
+	echo "$file"
+}
+
+check=
+case ${1:-} in
+'') ;;
+--check) check=1 ;;
+--mirrors) mirrors; exit ;;
+*) die "$E_USAGE" "usage: fetch.sh [--check | --mirrors]" ;;
+esac
+fetch "$BASE_PACKAGE" "$BASE_VERSION" "$BASE_SHA256" "$BASE_SUITE"

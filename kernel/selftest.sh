@@ -37,7 +37,7 @@ fresh() {
 	rm -rf "$clone"
 	mkdir -p "$clone/kernel/files/lib" "$clone/kernel/configs"
 	cp -R "$PF_ROOT/scripts" "$clone/"
-	cp "$PF_ROOT"/kernel/*.sh "$PF_ROOT"/kernel/*.env "$PF_ROOT"/kernel/*.awk "$clone/kernel/"
+	cp "$PF_ROOT"/kernel/*.sh "$PF_ROOT"/kernel/*.env "$clone/kernel/"
 	echo 'CONFIG_KEPT=y' >"$clone/kernel/configs/base.config"
 	echo '# nothing' >"$clone/kernel/configs/peerfault.config"
 	echo 'int x;' >"$clone/kernel/files/lib/new.c"
@@ -72,14 +72,6 @@ same_kernel_dir() {
 	diff -r "$clone/kernel" "$work/before" >"$work/out" 2>&1
 }
 
-t_debian_sources() {
-	local got
-	got=$(cd "$PF_ROOT/kernel/selftest" &&
-	      awk -v suite=bookworm -f ../debian-uris.awk apt.sources apt.list)
-	[ "$got" = "$(printf '%s\n' http://one.example/debian http://two.example/debian \
-		http://four.example/debian)" ] || { echo "got: $got"; return 1; }
-}
-
 t_bad_source() {
 	fresh
 	KERNEL_SRC=$work/nowhere expect "$E_SRC" "does not exist" k tree || return
@@ -111,9 +103,9 @@ t_no_space() {
 
 t_no_sudo() {
 	fresh
-	printf 'run\tno-such-package-here\n' >"$clone/scripts/packages"
+	printf 'run\tno-such-package-here\tno-such-program\n' >"$clone/scripts/packages"
 	mkdir -p "$work/bin"
-	for tool in sh dirname awk dpkg-query mkdir cat; do
+	for tool in sh dirname awk dpkg-query mkdir cat cut; do
 		ln -sf "$(command -v "$tool")" "$work/bin/$tool"
 	done
 	printf '#!/bin/sh\necho 1000\n' >"$work/bin/id"
@@ -482,7 +474,7 @@ t_prebuilt() {
 	KERNEL=$work/none/bzImage expect "$E_USAGE" "there is no such file" k build || return
 	[ ! -e "$linux" ] || return
 	echo image >"$work/bzImage"
-	KERNEL=$work/bzImage expect "$E_USAGE" "built from source" k build deb || return
+	KERNEL=$work/bzImage expect "$E_USAGE" "nothing to prepare" k build prepare || return
 	KERNEL=$work/bzImage expect 0 "3 patches" k build || return
 	[ -f "$linux/mm/memory.c" ] && [ ! -e "$clone/build/kernel-normal" ]
 }

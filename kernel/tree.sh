@@ -9,6 +9,7 @@
 set -eu
 . "$(dirname "$0")/../scripts/common.sh"
 . "$PF_ROOT/kernel/layout.sh"
+. "$PF_ROOT/kernel/base.env"
 
 store=$PF_CACHE/base.git
 stamp_file=$TREE/.git/peerfault-stamp
@@ -80,12 +81,9 @@ commit_base() {
 
 # make_base: the base commit of this source is in the store afterwards, as $1
 make_base() {
-	git -C "$store" rev-parse -q --verify "$1" >/dev/null 2>&1 && return
-	source=${KERNEL_SRC:-}
-	if [ -z "$source" ]; then
-		source=$("$PF_ROOT/kernel/fetch.sh")
-		need_space "$PF_CACHE" 4000 "unpacking the base kernel"
-	fi
+	! stored || return 0
+	source=${KERNEL_SRC:-$fetched}
+	need_space "$PF_CACHE" 2000 "unpacking the base kernel"
 	if [ ! -d "$store" ]; then
 		git init -q --bare "$store"
 		git -C "$store" config core.compression 0
@@ -248,21 +246,48 @@ saved() {
 		[ "$(messages HEAD)" = "$(messages "$1")" ]
 }
 
-check_source
-mkdir -p "$PF_LOG"
-stamp=$(inputs_stamp)
-if [ "$(cat "$stamp_file" 2>/dev/null)" = "$stamp" ]; then
+# laid: build/linux is made of just these inputs already
+laid() {
+	stamp=$(inputs_stamp)
+	[ "$(cat "$stamp_file" 2>/dev/null)" = "$stamp" ] || return
 	[ "$(tgit rev-parse HEAD)" = "$(tgit rev-parse $APPLIED)" ] ||
 		note "build/linux has commits that make refresh has not saved"
-	exit 0
-fi
+}
+
+# base_key: the store's name for this base; stored: it has that base
+base_key() {
+	key=refs/bases/$({ source_id; cat "$PF_ROOT/kernel/base.env"; } |
+		sha256sum | cut -c 1-16)
+}
+
+stored() {
+	git -C "$store" rev-parse -q --verify "$key" >/dev/null 2>&1
+}
+
+check_source
+mkdir -p "$PF_LOG"
+! laid || exit 0
 
 # One at a time: build/.apply and the store are shared.
 mkdir -p "$PF_CACHE"
 exec 9>"$PF_CACHE/lock"
 flock 9
 
-key=refs/bases/$({ source_id; cat "$PF_ROOT/kernel/base.env"; } | sha256sum | cut -c 1-16)
+base_key
+fetched=
+standin=
+if [ -z "${KERNEL_SRC:-}" ] && ! stored; then
+	fetched=$("$PF_ROOT/kernel/fetch.sh")
+	# Another version than that of base.env is another source: as if
+	# KERNEL_SRC named it.
+	case $fetched in
+	*_"$BASE_VERSION"_*) ;;
+	*)
+		standin=$fetched KERNEL_SRC=$fetched
+		! laid || exit 0
+		base_key ;;
+	esac
+fi
 make_base "$key"
 base=$(git -C "$store" rev-parse "$key")
 
@@ -290,6 +315,13 @@ step "apply kernel/files and kernel/patches"
 copy_mails
 add_files "$base"
 apply_mails "$base" || applied=
+if [ -z "$applied" ] && [ -n "$standin" ]; then
+	sed 's/^/    /' "$PF_LOG/apply.log" >&2
+	tgit worktree remove -f "$scratch"
+	die "$E_PATCH" "the patches do not apply to $(basename "$standin")," \
+		"and $BASE_VERSION is gone from the archive. With a tree or" \
+		"tarball of $BASE_VERSION: make KERNEL_SRC=path ..."
+fi
 new=$(sgit rev-parse HEAD)
 if [ -z "$clean" ] && ! saved "$new"; then
 	if [ -z "${FORCE:-}" ]; then

@@ -17,15 +17,17 @@ E_USAGE=2	# wrong argument or variable
 E_PACKAGE=10	# a Debian package is missing and could not be installed
 E_NETWORK=11	# nothing could be downloaded
 E_CORRUPT=12	# a download does not have the expected sha256
-E_SPACE=13	# not enough free disk space
+E_SPACE=13	# not enough free disk space or memory
 E_PATCH=14	# a patch does not apply, or an overlay path is in the base
 E_CONFIG=15	# a requested kernel option is not in the final .config
 E_BUILD=16	# a compiler or linker said no
 E_SRC=17	# KERNEL_SRC is not a kernel tree or tarball
 E_DIRTY=18	# build/linux has work that `make refresh` has not saved
-E_TIMEOUT=124	# the guest hung
+E_CHROOT=19	# no chroot or mount here (lab/selftest/bare.sh)
+E_TOPOLOGY=123	# the guest's PCI devices are not those that the topology lists
+E_TIMEOUT=124	# hang: no end within the time limit
 E_LOG=125	# the guest's kernel log has a report that nothing excuses
-E_VM=255	# the guest was lost: no result came back
+E_VM=255	# VM lost: no result came back
 
 PF_ROOT=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 until [ -e "$PF_ROOT/scripts/common.sh" ] || [ "$PF_ROOT" = / ]; do
