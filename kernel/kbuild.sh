@@ -18,7 +18,7 @@ kmake() {
 	pf_src=$1 pf_out=$2
 	shift 2
 	mkdir -p "$pf_out"
-	make -C "$pf_src" O="$pf_out" CC="ccache ${CROSS_COMPILE:-}gcc" \
+	make -C "$pf_src" O="$pf_out" CC="$PF_ROOT/kernel/cc.sh" \
 		-j"$(nproc)" "$@"
 }
 
