@@ -2,21 +2,21 @@
 /*
  * A DMA importer on QEMU's edu device: the smallest complete user of
  * hmm_range_fault() with aliases of device-private memory and of
- * hmm_dma_map_pfn(). It exists for tests, and to be read by those who add the
- * same to the driver of a real device. In the order in which things happen:
+ * hmm_dma_map_pfn(). It is for tests, and a template for the driver of a real
+ * device. In the order in which things happen:
  *
  * 1. edu_mr_register() allocates the DMA map and inserts the notifier.
  * 2. edu_fault_and_lock() faults pages, on behalf of the device that will do
- *    the DMA, takes the lock that edu_invalidate() takes, and makes sure that
- *    the answer still holds.
- * 3. edu_map() maps them, aliases or not, with hmm_dma_map_pfn(). An alias that
- *    cannot be mapped is asked for once more, without.
+ *    the DMA, takes the lock that edu_invalidate() takes, and checks that the
+ *    result is still valid.
+ * 3. edu_map() maps them, aliases or not, with hmm_dma_map_pfn(). A page whose
+ *    alias cannot be mapped is requested once more, in RAM.
  * 4. The device uses the DMA addresses, here under the lock. One that keeps
  *    them in page tables of its own drops the lock as soon as they are there.
  * 5. edu_invalidate() stops the device and unmaps. It is the only thing that
  *    keeps a page, or an alias, in its place: nothing is pinned.
  *
- * Nothing here knows who exports the memory.
+ * Nothing here depends on which driver exports the memory.
  */
 #include <linux/capability.h>
 #include <linux/dma-mapping.h>
@@ -46,23 +46,23 @@
 #define EDU_DMA_TO_BUS		BIT(1)
 /* Where the buffer is, in the device's own address space */
 #define EDU_BUF			0x40000
-/* What it really has is its property dma_mask, which cannot be read. */
+/* The real width is the device's property dma_mask, which cannot be read. */
 static uint dma_bits = 64;
 module_param(dma_bits, uint, 0644);
-MODULE_PARM_DESC(dma_bits, "width of the addresses that a device is taken to have; read when it is bound (default: 64)");
+MODULE_PARM_DESC(dma_bits, "assumed width in bits of a device's DMA addresses; read when it is bound (default: 64)");
 
 /* A transfer takes 100 ms of the virtual machine's time. */
 #define EDU_TIMEOUT_US		(10 * USEC_PER_SEC)
 
 /**
  * struct edu_dev - one device, as long as it is bound or a file is open
- * @ref: bound, and each open file
- * @sem: held for reading while something uses the device or an MR, for writing
- *	by what makes or ends those; outside of the mmap lock
+ * @ref: one for the bound driver, and one for each open file
+ * @sem: held for reading to use the device or an MR, for writing to register or
+ *	end them; taken before the mmap lock
  * @gone: unbound
  * @mrs: MRs that have a notifier
  * @engine: one transfer at a time; innermost lock
- * @broken: it did not finish a transfer
+ * @broken: the device did not finish a transfer, and is disabled
  * @pdev: the PCI device, unless @gone
  * @regs: BAR 0
  * @bounce: memory for read() and write()
@@ -92,7 +92,7 @@ struct edu_dev {
  * @notifier: of the whole range; its mm is the opener's
  * @start: first user address
  * @npages: 0 until the range is registered
- * @p2p: aliases are welcome
+ * @p2p: aliases are requested
  * @lock: held by edu_invalidate(), and while the device accesses memory;
  *	protects @map and @dma
  * @map: the pages and where they are mapped. All its entries are of one size,
@@ -141,8 +141,8 @@ static int edu_transfer(struct edu_dev *dev, dma_addr_t addr, u32 offset,
 				 !(cmd & EDU_DMA_START) || cmd == U64_MAX,
 				 1000, EDU_TIMEOUT_US);
 	/*
-	 * Pulled out, its registers read as all ones. Or as zero, on QEMU,
-	 * which would mean that it is done.
+	 * The registers of a device that was pulled out read as all ones. On
+	 * QEMU they may read as zero, which would mean that it is done.
 	 */
 	if (ret || cmd == U64_MAX || !pci_device_is_present(dev->pdev)) {
 		pci_clear_master(dev->pdev);
@@ -165,8 +165,8 @@ static dma_addr_t edu_dma_addr(struct edu_mr *mr, unsigned long addr)
 }
 
 /*
- * The pages in [addr, end) may not be used any longer. An entry that loses a
- * part of its pages loses all of them.
+ * Unmap the pages in [addr, end). An entry that loses a part of its pages loses
+ * all of them.
  */
 static void edu_unmap(struct edu_mr *mr, unsigned long addr, unsigned long end)
 {
@@ -177,7 +177,7 @@ static void edu_unmap(struct edu_mr *mr, unsigned long addr, unsigned long end)
 	for (idx = edu_entry(mr, addr); idx <= edu_entry(mr, end - 1); idx++) {
 		unsigned long pfn = mr->map.pfn_list[idx];
 
-		/* An alias was dirtied when it was answered for writing. */
+		/* hmm_range_fault() has dirtied the folio of an alias. */
 		if (hmm_dma_unmap_pfn(&mr->dev->pdev->dev, &mr->map, idx) &&
 		    (pfn & HMM_PFN_WRITE) && !(pfn & HMM_PFN_ALIAS))
 			set_page_dirty(compound_head(hmm_pfn_to_page(pfn)));
@@ -211,9 +211,9 @@ static const struct mmu_interval_notifier_ops edu_notifier_ops = {
 };
 
 /*
- * Memory does not come in pieces as large as the entries, or no longer: a piece
- * was split, or has a hole. The MR has small entries from now on. Returns false
- * if it had them before.
+ * Switch the MR to small entries, because its memory is not, or no longer, in
+ * pieces as large as its entries: a piece was split, or has a hole. Returns
+ * false if the entries were small before.
  */
 static bool edu_split(struct edu_mr *mr)
 {
@@ -231,8 +231,8 @@ static bool edu_split(struct edu_mr *mr)
 }
 
 /*
- * Maps what @range was answered with. Those that fail are left with the answer
- * that hmm_range_drop_p2p() wants to see.
+ * Map the pages of @range. An entry that cannot be mapped is copied back to
+ * range->hmm_pfns, where hmm_range_drop_p2p() needs it.
  */
 static int edu_map(struct edu_mr *mr, struct hmm_range *range,
 		   unsigned long fail)
@@ -257,10 +257,10 @@ static int edu_map(struct edu_mr *mr, struct hmm_range *range,
 		if (PAGE_SIZE << hmm_pfn_to_map_order(*answer) < size)
 			return -EFAULT;
 
-		/* Had it moved, it would have been unmapped. */
+		/* If it had moved, it would have been unmapped. */
 		*pfn = (*pfn & mapped) | *answer;
 
-		/* To fail as if the exporter had no BAR: pfn 0 is in none. */
+		/* Make the mapping fail: no provider has pfn 0. */
 		if (fail - start < size && (*pfn & HMM_PFN_ALIAS) &&
 		    !(*pfn & HMM_PFN_DMA_MAPPED))
 			*pfn &= HMM_PFN_FLAGS;
@@ -279,8 +279,8 @@ static int edu_map(struct edu_mr *mr, struct hmm_range *range,
 }
 
 /*
- * Returns 0 with mr->lock held: until it is dropped the pages are mapped, and
- * are where the DMA addresses lead.
+ * Returns 0 with mr->lock held: until it is dropped, the pages stay mapped and
+ * stay in place.
  */
 static int edu_fault_and_lock(struct edu_mr *mr, unsigned long start,
 			      unsigned long end, bool write, unsigned long fail)
@@ -294,15 +294,15 @@ static int edu_fault_and_lock(struct edu_mr *mr, unsigned long start,
 		.default_flags = HMM_PFN_REQ_FAULT |
 				 (write ? HMM_PFN_REQ_WRITE : 0) |
 				 (mr->p2p ? HMM_PFN_REQ_ALLOW_P2P : 0),
-		/* Who is going to access it: decides about aliases */
+		/* The device that will access the pages */
 		.p2p_client = &mr->dev->pdev->dev,
 	};
 	int ret;
 
 	/*
-	 * Not straight into the map: until the lock is held and the sequence
-	 * is checked, the answer may be wrong, and edu_invalidate() is free to
-	 * change the map.
+	 * Do not let it write into the map: until the lock is held and the
+	 * sequence is checked, the result may be stale, and edu_invalidate()
+	 * may change the map.
 	 */
 	range.hmm_pfns = kvcalloc((range.end - range.start) >> PAGE_SHIFT,
 				  sizeof(*range.hmm_pfns), GFP_KERNEL);
@@ -328,7 +328,7 @@ static int edu_fault_and_lock(struct edu_mr *mr, unsigned long start,
 			break;
 	}
 	kvfree(range.hmm_pfns);
-	/* For want of pages that are there only because entries are large? */
+	/* Pages outside of [start, end) may be to blame: retry without them. */
 	if ((ret == -EFAULT || ret == -EPERM) && edu_split(mr))
 		ret = edu_fault_and_lock(mr, start, end, write, fail);
 	return ret;
@@ -359,7 +359,7 @@ static int edu_mr_register(struct edu_mr *mr,
 	if (ret)
 		goto err_dma;
 
-	/* All that edu_invalidate() needs, before it can be called */
+	/* edu_invalidate() needs these, and may be called after the insert */
 	mr->p2p = args->flags & HMM_DMA_ALLOW_P2P;
 	mr->start = args->addr;
 	mr->npages = args->size >> PAGE_SHIFT;
@@ -392,7 +392,7 @@ static void edu_mr_unregister(struct edu_mr *mr)
 	list_del_init(&mr->link);
 }
 
-/* Is it memory of this MR, and the caller the process it belongs to? */
+/* Is this memory of the MR, and is the caller the process that owns it? */
 static int edu_mr_check(struct edu_mr *mr, u64 addr, u64 size)
 {
 	if (!mr->npages || !size || addr < mr->start ||
@@ -533,7 +533,7 @@ static long edu_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	return ret;
 }
 
-/* read() and write(): the device's buffer, through memory of the driver's. */
+/* read() and write() access the device's buffer, through @bounce. */
 static ssize_t edu_buf_rw(struct edu_mr *mr, char __user *to,
 			  const char __user *from, size_t size, loff_t *pos)
 {
@@ -548,7 +548,7 @@ static ssize_t edu_buf_rw(struct edu_mr *mr, char __user *to,
 	if (!size)
 		return 0;
 
-	/* For writing: there is one @bounce. */
+	/* For writing, because there is only one @bounce. */
 	down_write(&dev->sem);
 	if (dev->gone)
 		goto out;
@@ -590,7 +590,7 @@ static int edu_open(struct inode *inode, struct file *file)
 		return -ENOMEM;
 	mutex_init(&mr->lock);
 	INIT_LIST_HEAD(&mr->link);
-	/* misc_deregister() waits for us: it is still there to be held. */
+	/* misc_deregister() waits for open(), so the device still exists. */
 	kref_get(&dev->ref);
 	mr->dev = dev;
 	file->private_data = mr;
@@ -673,7 +673,7 @@ err:
 	return ret;
 }
 
-/* Files may stay open, but nothing that they have done remains. */
+/* Files may stay open, but their MRs are removed. */
 static void edu_remove(struct pci_dev *pdev)
 {
 	struct edu_dev *dev = pci_get_drvdata(pdev);
@@ -703,5 +703,5 @@ static struct pci_driver edu_driver = {
 };
 module_pci_driver(edu_driver);
 
-MODULE_DESCRIPTION("DMA to device-private memory, on QEMU's edu device");
+MODULE_DESCRIPTION("Test of hmm_range_fault() and hmm_dma_map_pfn() on QEMU's edu device");
 MODULE_LICENSE("GPL");

@@ -12,7 +12,7 @@
 #include <linux/ioctl.h>
 #include <linux/types.h>
 
-/* The device has 4096 bytes, but to touch the last one aborts some QEMUs. */
+/* The device has 4096 bytes, but some QEMUs abort on access to the last one. */
 #define HMM_DMA_BUF_SIZE	2048
 
 /**
@@ -23,9 +23,9 @@
  *
  * Once per open file. Nothing is faulted yet.
  *
- * With HMM_DMA_HUGE, where @addr and @size are multiples of 2 MiB, so much is
- * faulted and mapped at a time, as one entry. A fault that does not find an
- * entry's memory in one piece makes all entries small, for good.
+ * With HMM_DMA_HUGE, @addr and @size are multiples of 2 MiB, and each 2 MiB are
+ * faulted and mapped as one entry. If a fault finds that the memory of an entry
+ * is not in one piece, all entries become small, and stay small.
  *
  * Errors: EBUSY (done before), EINVAL, EOPNOTSUPP (the device does not reach
  * all memory), ENODEV, ENOMEM.
@@ -46,7 +46,7 @@ struct hmm_dma_register {
  * @fail: address of one page whose alias, should it get one, cannot be mapped;
  *	0 for none
  *
- * Errors: those of hmm_range_fault(), EIO (cannot be mapped, in RAM neither:
+ * Errors: those of hmm_range_fault(), EIO (cannot be mapped, not even in RAM:
  * the device has no address left for it), EXDEV (another process' file),
  * EINVAL, ENODEV. After an error any of the pages may be mapped.
  */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * KUnit tests for the decision about aliases of device-private memory, for the
- * layout of the hmm_pfns[] entries that carry it, and for doing without.
+ * layout of the hmm_pfns[] entries that carry it, and for the retry in RAM.
  */
 #include <kunit/device.h>
 #include <kunit/test.h>
@@ -21,10 +21,12 @@ struct hmm_decide_case {
 
 /* DMA importer, @_fabric is the verdict of PCI/P2PDMA */
 #define DMA(_fabric, ...) \
-	{ .offers = true, .fabric = PCI_P2PDMA_MAP_##_fabric, ##__VA_ARGS__ }
+	{ .offers = true, .consent = true, \
+	  .fabric = PCI_P2PDMA_MAP_##_fabric, ##__VA_ARGS__ }
 /* CPU-side importer: no fabric between it and the BAR */
 #define CPU(_access, ...) \
-	{ .offers = true, .cpu = true, .cpu_access = (_access), ##__VA_ARGS__ }
+	{ .offers = true, .consent = true, .cpu = true, \
+	  .cpu_access = (_access), ##__VA_ARGS__ }
 
 static const struct hmm_decide_case hmm_decide_cases[] = {
 	{ "dma same switch", DMA(BUS_ADDR), HMM_ALIAS_GRANTED },
@@ -51,10 +53,23 @@ static const struct hmm_decide_case hmm_decide_cases[] = {
 	{ "cpu write to a read-only entry", CPU(true, .needs_fault = true),
 	  HMM_ALIAS_READ_ONLY },
 	{ "exporter offers nothing",
-	  { .fabric = PCI_P2PDMA_MAP_BUS_ADDR, .cpu_access = true },
+	  { .consent = true, .fabric = PCI_P2PDMA_MAP_BUS_ADDR,
+	    .cpu_access = true },
 	  HMM_ALIAS_NO_EXPORTER },
 	{ "exporter offers nothing to a cpu",
-	  { .cpu = true, .cpu_access = true }, HMM_ALIAS_NO_EXPORTER },
+	  { .consent = true, .cpu = true, .cpu_access = true },
+	  HMM_ALIAS_NO_EXPORTER },
+	{ "no consent",
+	  { .offers = true, .fabric = PCI_P2PDMA_MAP_BUS_ADDR },
+	  HMM_ALIAS_NO_CONSENT },
+	{ "no consent to a cpu",
+	  { .offers = true, .cpu = true, .cpu_access = true },
+	  HMM_ALIAS_NO_CONSENT },
+	{ "no consent, and none of the rest",
+	  { .offers = true, .untrusted = true, .needs_fault = true },
+	  HMM_ALIAS_NO_CONSENT },
+	{ "no exporter to consent", { .fabric = PCI_P2PDMA_MAP_BUS_ADDR },
+	  HMM_ALIAS_NO_EXPORTER },
 };
 
 static void hmm_decide_case_desc(const struct hmm_decide_case *c, char *desc)
@@ -71,12 +86,12 @@ static void hmm_decide(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, hmm_alias_decide(&c->facts), c->want);
 }
 
-/* Over all facts: no alias without an offer, and each bar holds by itself */
+/* All combinations of facts: an alias needs each condition to hold */
 static void hmm_decide_never(struct kunit *test)
 {
 	unsigned int bits, fabric;
 
-	for (bits = 0; bits < 1 << 5; bits++) {
+	for (bits = 0; bits < 1 << 6; bits++) {
 		for (fabric = PCI_P2PDMA_MAP_UNKNOWN;
 		     fabric <= PCI_P2PDMA_MAP_THRU_HOST_BRIDGE; fabric++) {
 			struct hmm_alias_facts f = {
@@ -85,13 +100,14 @@ static void hmm_decide_never(struct kunit *test)
 				.untrusted = bits & BIT(2),
 				.cpu = bits & BIT(3),
 				.cpu_access = bits & BIT(4),
+				.consent = bits & BIT(5),
 				.fabric = fabric,
 			};
 			bool reach = f.cpu ? f.cpu_access :
 				fabric == PCI_P2PDMA_MAP_BUS_ADDR ||
 				fabric == PCI_P2PDMA_MAP_THRU_HOST_BRIDGE;
-			bool want = f.offers && !f.needs_fault && reach &&
-				    (f.cpu || !f.untrusted);
+			bool want = f.offers && f.consent && reach &&
+				    !f.needs_fault && (f.cpu || !f.untrusted);
 
 			KUNIT_EXPECT_EQ_MSG(test, want,
 					    hmm_alias_decide(&f) ==
@@ -157,7 +173,7 @@ static void hmm_drop_p2p(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, hmm_range_drop_p2p(&range));
 }
 
-/* What is no provider's is refused, and the entry says so: it asks for RAM */
+/* An address of no provider is refused, and its entry then requests RAM */
 static void hmm_map_refused(struct kunit *test)
 {
 	const unsigned long alias = HMM_PFN_VALID | HMM_PFN_WRITE |

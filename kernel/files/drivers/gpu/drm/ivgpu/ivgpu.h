@@ -16,7 +16,8 @@
 #include <drm/drm_gpusvm.h>
 #include <drm/drm_pagemap.h>
 #include <drm/drm_pagemap_util.h>
-#include <drm/ivgpu_drm.h>
+
+#include "ivgpu_ioctl.h"
 
 struct drm_file;
 struct p2pdma_provider;
@@ -28,7 +29,7 @@ struct task_struct;
 #define IVGPU_CHUNK_MID		SZ_64K
 #define IVGPU_CHUNK_MIN		SZ_4K
 
-/* The counters of struct drm_ivgpu_counters that somebody has to count. */
+/* The counters of struct drm_ivgpu_counters, but for vram_pages_used */
 struct ivgpu_counters {
 	atomic64_t pages_to_vram;
 	atomic64_t pages_to_ram;
@@ -95,8 +96,8 @@ struct ivgpu_device {
 	struct ivgpu_counters counters;
 	struct list_head link;
 	/**
-	 * @group_sem: held for reading by what goes by the owner of pages, for
-	 * writing by what changes the owner of this device's
+	 * @group_sem: held for reading by code that compares owners of pages,
+	 * for writing to change the owner of this device's pages
 	 */
 	struct rw_semaphore group_sem;
 	/** @files_lock: protects @files */
@@ -147,8 +148,8 @@ struct ivgpu_range {
  * @vram: the device that DRM_INTERCONNECT_DRIVER entries of @addr belong to
  * @write: the engine will write
  * @vram_only: nothing may be moved; @addr is made from @pfns
- * @pfns: for @vram_only: what the CPU page tables say
- * @seq: for @vram_only: when they said so
+ * @pfns: for @vram_only: a snapshot of the CPU page tables
+ * @seq: for @vram_only: the notifier sequence of @pfns
  */
 struct ivgpu_view {
 	struct ivgpu_range *range;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * ivgpu: shared virtual memory on QEMU's ivshmem-plain device.
+ * ivgpu, a GPU made of ivshmem: shared virtual memory on QEMU's ivshmem-plain
+ * device.
  */
 
 #include <linux/dma-mapping.h>
@@ -20,9 +21,9 @@
  * A graphics driver that offers shared virtual memory works on the ordinary
  * memory of a process, at the addresses that the process uses, and moves it to
  * the device's own memory (VRAM) and back. ivgpu does this and nothing else,
- * on a device that anyone has: QEMU's ivshmem-plain, whose BAR 2 plays the
- * VRAM. It is meant to be read by whoever writes such a driver. In the order in
- * which the frameworks come in:
+ * on a device that every QEMU has: ivshmem-plain, whose BAR 2 serves as the
+ * VRAM. It is a template for such drivers. In the order in which the frameworks
+ * are used:
  *
  * 1. ivgpu_vram_init() creates one device-private page for each page of VRAM
  *    with devm_memremap_pages(), and makes them known to drm_pagemap, which
@@ -56,30 +57,33 @@
 /**
  * DOC: Peer-to-peer access
  *
- * A device-private page cannot be reached by the CPU, nor by other devices. If
- * VRAM is behind a PCI BAR, its driver can do two things to let other devices
- * reach it in place:
+ * Neither the CPU nor other devices can reach a device-private page. If VRAM is
+ * behind a PCI BAR, its driver can let other devices reach it in place, by bus
+ * aliases (Documentation/mm/hmm_bus_alias.rst):
  *
- * - set &dev_pagemap.p2p_provider to the pci/p2pdma provider of the BAR;
- * - implement &drm_pagemap_ops.dma_alias (ivgpu_dma_alias()), which says where
+ * - export the BAR with pcim_p2pdma_export() and set
+ *   &dev_pagemap.p2p_provider to the provider that it returns
+ *   (ivgpu_vram_init_p2p());
+ * - implement &drm_pagemap_ops.bus_alias (ivgpu_bus_alias()), which says where
  *   in the BAR a folio is, or refuses.
  *
- * That is all. Whether the importer asked, whether the fabric between the two
- * devices can carry it, and what to do if not, is decided by the core. What the
- * driver has to guarantee is rule 5 of the overview: a page that was granted an
- * alias keeps its place until it is freed, because an importer is told to stop
- * using it by the same MMU notifiers that precede the freeing.
+ * hmm_range_fault() decides everything else: whether the importer asked, whether
+ * the administrator consents (``p2pdma/peer_access`` in the sysfs directory of
+ * the PCI device), whether the fabric between the two devices can carry it, and
+ * what to do if not. The driver has to guarantee point 5 of the overview: a page
+ * that was granted an alias keeps its place until it is freed, because importers
+ * are told to stop using it by the same MMU notifiers that precede the freeing.
  *
- * Module parameters restrict what is granted: ``p2p`` consents at all,
- * ``aperture`` limits it to the beginning of VRAM (as a small BAR would), and
- * ``cpu_access`` lets importers without a DMA engine use the driver's mapping
- * of the BAR. ``owner_group`` makes all devices members of one
- * &struct drm_pagemap_owner, which reach each other's VRAM without asking.
+ * Module parameters restrict what is granted: ``aperture`` limits it to the
+ * beginning of VRAM (as a small BAR would), and ``cpu_access`` lets importers
+ * without a DMA engine use the driver's mapping of the BAR. ``owner_group``
+ * makes all devices members of one &struct drm_pagemap_owner, which reach each
+ * other's VRAM without aliases.
  *
  * drm_pagemap determines a device's group when it is bound, and walkers of page
- * tables compare owners without any lock. ivgpu_vram_regroup() shows when that
- * can be changed all the same: when the device has no page in use, and nothing
- * of anybody's mapped, so that there is nothing that an owner says anything of.
+ * tables compare owners without any lock. ivgpu_vram_regroup() shows when it can
+ * be changed all the same: when no page of the device is in use and the device
+ * has no page of others mapped, so that no decision depends on the owner.
  */
 
 /**
@@ -111,6 +115,11 @@ static int ivgpu_info_ioctl(struct drm_device *drm, void *data,
 {
 	struct ivgpu_vram *vram = &to_ivgpu_device(drm)->vram;
 	struct drm_ivgpu_info *info = data;
+	int idx;
+
+	/* The provider lives as long as the driver is bound. */
+	if (!drm_dev_enter(drm, &idx))
+		return -ENODEV;
 
 	info->vram_size = vram->size;
 	info->aperture_size = vram->aperture;
@@ -120,6 +129,7 @@ static int ivgpu_info_ioctl(struct drm_device *drm, void *data,
 	if (ivgpu_vram_cpu_access(vram))
 		info->flags |= IVGPU_INFO_CPU_ACCESS;
 	info->pad = 0;
+	drm_dev_exit(idx);
 
 	return 0;
 }
@@ -181,7 +191,7 @@ static const struct drm_driver ivgpu_driver = {
 	.num_ioctls = ARRAY_SIZE(ivgpu_ioctls),
 	.fops = &ivgpu_fops,
 	.name = "ivgpu",
-	.desc = "Shared virtual memory on QEMU ivshmem",
+	.desc = "GPU made of QEMU's ivshmem-plain device",
 	.major = 1,
 	.minor = 0,
 };
@@ -229,9 +239,9 @@ static void ivgpu_pci_remove(struct pci_dev *pdev)
 
 	/* From here on, nothing new is placed, mapped or granted. */
 	drm_dev_unplug(&ivgpu->drm);
-	/* The data goes home, and takes all aliases with it. */
+	/* Migrate all data to RAM, which also ends all aliases. */
 	ivgpu_vram_evict_all(ivgpu);
-	/* Nor may the device keep a mapping of system memory. */
+	/* The device must not keep a mapping of system memory, either. */
 	ivgpu_svm_unmap_all(ivgpu);
 }
 
@@ -249,5 +259,5 @@ static struct pci_driver ivgpu_pci_driver = {
 };
 module_pci_driver(ivgpu_pci_driver);
 
-MODULE_DESCRIPTION("Shared virtual memory on QEMU ivshmem");
+MODULE_DESCRIPTION("GPU with shared virtual memory, made of QEMU's ivshmem-plain device");
 MODULE_LICENSE("GPL");

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The engine. The CPU plays it, but sees memory as a device does: VRAM through
- * the BAR, and system memory at the addresses that the DMA API returned.
+ * The engine, emulated by the CPU. It accesses memory as a device does: VRAM
+ * through the BAR, and system memory at the addresses that the DMA API
+ * returned.
  */
 
 #include <linux/atomic.h>
@@ -17,8 +18,8 @@
 
 /**
  * struct ivgpu_job - a job in progress
- * @args: what user space wants, and gets
- * @svm: where the addresses are
+ * @args: the arguments of the ioctl, in and out
+ * @svm: the address space of @args
  * @regs: the engine's local memory, one page
  */
 struct ivgpu_job {
@@ -85,11 +86,11 @@ static void ivgpu_piece_put(struct ivgpu_piece *piece, bool written)
 	if (piece->vaddr)
 		kunmap_local(piece->vaddr);
 	/*
-	 * The device has no page table with a dirty bit in it. Without this,
-	 * a page that had been MADV_FREEd before could be thrown away with
-	 * what the engine wrote, in VRAM no less than in RAM.
+	 * The device has no page table with a dirty bit. A page for which
+	 * MADV_FREE was called before could be discarded together with the
+	 * engine's writes, in VRAM as well as in RAM.
 	 *
-	 * The notifier lock is held, so that the page is still mapped.
+	 * The notifier lock is held, so the page is still mapped.
 	 */
 	if (written)
 		folio_mark_dirty(page_folio(piece->page));
@@ -113,9 +114,9 @@ static void ivgpu_piece_write(struct ivgpu_piece *piece, const void *from,
 }
 
 /*
- * In RAM, atomic to everybody. In VRAM, atomic to other jobs of this device or
- * of its interconnect group only: ivshmem has no PCIe AtomicOps, so that nobody
- * on the bus could take part.
+ * In RAM this is atomic for all users. In VRAM it is atomic only among the jobs
+ * of this device and of its interconnect group: ivshmem has no PCIe AtomicOps,
+ * which other devices on the bus would need.
  */
 static void ivgpu_piece_add(struct ivgpu_job *job, struct ivgpu_view *view,
 			    struct ivgpu_piece *piece, size_t n)
@@ -146,12 +147,21 @@ static u64 ivgpu_sum(const __le64 *words, u64 index, size_t n)
 	return sum;
 }
 
+/* One word of IVGPU_JOB_FILL: see struct drm_ivgpu_job. */
+static u64 ivgpu_fill_word(u64 seed, u64 index)
+{
+	u64 x = seed + index * 0x9e3779b97f4a7c15ULL;
+
+	x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
+	return x ^ (x >> 27);
+}
+
 static void ivgpu_fill(__le64 *words, u64 seed, u64 index, size_t n)
 {
 	size_t i;
 
 	for (i = 0; i < n / sizeof(*words); i++, index++)
-		words[i] = cpu_to_le64(ivgpu_pattern(seed, index));
+		words[i] = cpu_to_le64(ivgpu_fill_word(seed, index));
 }
 
 static int ivgpu_job_piece(struct ivgpu_job *job, struct ivgpu_cursor *dst,
@@ -199,7 +209,7 @@ static size_t ivgpu_left_in_page(unsigned long va)
 	return PAGE_SIZE - offset_in_page(va);
 }
 
-/* Work as far as both views go. Notifier lock held: nothing goes away. */
+/* Work up to the end of the shorter view. The notifier lock is held. */
 static int ivgpu_job_run(struct ivgpu_job *job, struct ivgpu_view *dst_view,
 			 struct ivgpu_view *src_view)
 {
@@ -255,9 +265,9 @@ static int ivgpu_job_step(struct ivgpu_job *job, bool migrate)
 	}
 
 	/*
-	 * This is where a driver would write the device's page tables, and where
-	 * the CPU stands in for the device instead: whoever wants to take a
-	 * page away has to wait for the notifier lock.
+	 * A driver would write the device's page tables here. In ivgpu the CPU
+	 * does the work of the device instead. An invalidation of the pages
+	 * waits for the notifier lock.
 	 */
 	drm_gpusvm_notifier_lock(&svm->gpusvm);
 	err = ivgpu_svm_view_check(svm, &dst);
@@ -301,8 +311,8 @@ static int ivgpu_job_loop(struct ivgpu_job *job)
 		if (err && err != -EAGAIN)
 			return err;
 		/*
-		 * If somebody is after the same pages, do not play ping-pong:
-		 * use them where they are until there was some progress.
+		 * If another user wants the same pages, avoid a ping-pong: use
+		 * them where they are until there is some progress.
 		 */
 		migrate = args->done != done;
 		cond_resched();

@@ -101,7 +101,7 @@ static void ivgpu_range_remove(struct ivgpu_svm *svm, struct ivgpu_range *range)
 			       ivgpu_range_npages(range), &ctx);
 	drm_gpusvm_range_remove(&svm->gpusvm, &range->base);
 
-	/* No notifier finds it any more, so that nobody puts it on the list. */
+	/* No notifier finds the range any more, or adds it to the list. */
 	spin_lock(&svm->unmapped_lock);
 	list_del_init(&range->unmapped_link);
 	spin_unlock(&svm->unmapped_lock);
@@ -109,9 +109,9 @@ static void ivgpu_range_remove(struct ivgpu_svm *svm, struct ivgpu_range *range)
 }
 
 /*
- * Ranges that are partly unmapped go as a whole. What is left of their memory
- * may stay in VRAM: it is found there when a new range is made, and evicted
- * like any other when room is needed.
+ * Remove the ranges of which a part was unmapped. The rest of their memory may
+ * stay in VRAM: a new range will find it there, and it is evicted like any
+ * other memory when room is needed.
  */
 static void ivgpu_svm_collect_unmapped(struct ivgpu_svm *svm)
 {
@@ -291,8 +291,8 @@ static bool ivgpu_svm_is_own_page(struct ivgpu_svm *svm, unsigned long pfn)
 }
 
 /*
- * Look at the CPU page tables without changing anything. The result is good
- * until @seq says otherwise.
+ * Read the CPU page tables without changing anything. The result is valid until
+ * mmu_interval_read_retry() with @seq says otherwise.
  */
 static int ivgpu_svm_snapshot(struct ivgpu_svm *svm, struct ivgpu_range *range,
 			      unsigned long start, unsigned long end,
@@ -375,7 +375,7 @@ static long ivgpu_svm_select(struct ivgpu_svm *svm, struct ivgpu_range *range,
 	if (err)
 		goto out;
 
-	/* Under the lock, because the pages of a peer can go away with it. */
+	/* Under the lock, because a peer's unbind frees its struct pages. */
 	drm_gpusvm_notifier_lock(&svm->gpusvm);
 	if (mmu_interval_read_retry(notifier, seq))
 		err = -EAGAIN;
@@ -472,7 +472,7 @@ static int ivgpu_range_map(struct ivgpu_svm *svm, struct ivgpu_range *range,
 	unsigned long seq = 0;
 	int err;
 
-	/* What is mapped may be mapped for reading only, or be in RAM. */
+	/* The present mapping may be read-only, or one of RAM. */
 	drm_gpusvm_unmap_pages(&svm->gpusvm, &range->pages,
 			       ivgpu_range_npages(range), ctx);
 
@@ -542,9 +542,9 @@ ivgpu_range_find(struct ivgpu_svm *svm, unsigned long addr, unsigned long start,
 }
 
 /*
- * The engine's page fault handler. Any -EAGAIN means that the address space
- * changed meanwhile, so that the engine has to try again, and will find another
- * situation. Like every GPU, it does so until it can go on.
+ * The engine's page fault handler. -EAGAIN means that the address space has
+ * changed in the meantime, and that the engine has to try again. There is no
+ * limit to the retries: the ioctl can be interrupted.
  */
 static int ivgpu_svm_fault(struct ivgpu_svm *svm, struct ivgpu_range *range,
 			   bool write, bool migrate)
@@ -621,8 +621,8 @@ static int ivgpu_svm_view_vram_only(struct ivgpu_svm *svm,
  * @migrate: move the pages into VRAM if possible
  * @vram_only: move nothing; all pages must be in VRAM
  *
- * The pages can be gone again at any time until ivgpu_svm_view_check() has said
- * that they are not.
+ * The pages may move at any time until ivgpu_svm_view_check() has found the
+ * view to be valid.
  *
  * Return: 0, -EAGAIN if the address space changed meanwhile, or another
  * negative error code.
@@ -705,7 +705,7 @@ int ivgpu_svm_view_check(struct ivgpu_svm *svm, struct ivgpu_view *view)
 
 		if (!ivgpu_svm_is_own_page(svm, pfn))
 			return -ENXIO;
-		/* Shared with a child: the copy would have to be made first. */
+		/* It may be shared with a child, and must be copied first. */
 		if (view->write && !(pfn & HMM_PFN_WRITE))
 			return -ENXIO;
 		view->addr[i] = dpagemap->ops->device_map(dpagemap,

@@ -23,22 +23,13 @@
 
 #include "ivgpu.h"
 
-/*
- * On by default: an importer has to ask, and the fabric has to allow it, before
- * this matters, and there is nothing in this VRAM that its owner did not put
- * there for a device to work on.
- */
-static bool p2p = true;
-module_param(p2p, bool, 0644);
-MODULE_PARM_DESC(p2p, "let peers reach VRAM on the bus; read at each grant (default: Y)");
-
 static uint aperture;
 module_param(aperture, uint, 0644);
-MODULE_PARM_DESC(aperture, "MiB of VRAM, from offset 0, that peers can reach; 0: all; read when a device is bound (default: 0)");
+MODULE_PARM_DESC(aperture, "MiB of VRAM, from offset 0, that bus_alias() grants to other devices; 0: all; read when a device is bound (default: 0)");
 
 static bool cpu_access = true;
 module_param(cpu_access, bool, 0644);
-MODULE_PARM_DESC(cpu_access, "let importers without a DMA engine access the aperture with the CPU; read when a device is bound (default: Y)");
+MODULE_PARM_DESC(cpu_access, "let software importers such as rxe, which have no DMA engine, access the aperture with the CPU; read when a device is bound (default: Y)");
 
 static bool owner_group;
 static int ivgpu_owner_group_set(const char *val, const struct kernel_param *kp);
@@ -48,7 +39,7 @@ static const struct kernel_param_ops ivgpu_owner_group_ops = {
 	.get = param_get_bool,
 };
 module_param_cb(owner_group, &ivgpu_owner_group_ops, &owner_group, 0644);
-MODULE_PARM_DESC(owner_group, "all devices share one private interconnect; a change brings the data in VRAM back to RAM (default: N)");
+MODULE_PARM_DESC(owner_group, "let all ivgpu devices reach the VRAM of each other over a private interconnect (one drm_pagemap owner); a change migrates all VRAM to RAM (default: N)");
 
 static DRM_PAGEMAP_OWNER_LIST_DEFINE(ivgpu_owner_list);
 
@@ -531,7 +522,7 @@ static void ivgpu_device_unmap(struct drm_pagemap *dpagemap, struct device *dev,
 	/* Nothing was mapped, but drm_pagemap calls this unconditionally. */
 }
 
-static int ivgpu_dma_alias(struct drm_pagemap *dpagemap, struct folio *folio,
+static int ivgpu_bus_alias(struct drm_pagemap *dpagemap, struct folio *folio,
 			   phys_addr_t *phys)
 {
 	struct ivgpu_device *ivgpu = dpagemap_to_ivgpu(dpagemap);
@@ -541,9 +532,7 @@ static int ivgpu_dma_alias(struct drm_pagemap *dpagemap, struct folio *folio,
 	unsigned long i, n = 0;
 	int err = 0;
 
-	if (!READ_ONCE(p2p))
-		err = -EACCES;
-	else if (offset + folio_size(folio) > vram->aperture)
+	if (offset + folio_size(folio) > vram->aperture)
 		err = -ERANGE;
 	else if (drm_dev_is_unplugged(&ivgpu->drm))
 		err = -ENODEV;
@@ -573,7 +562,7 @@ static void ivgpu_pagemap_destroy(struct drm_pagemap *dpagemap,
 static const struct drm_pagemap_ops ivgpu_pagemap_ops = {
 	.device_map = ivgpu_device_map,
 	.device_unmap = ivgpu_device_unmap,
-	.dma_alias = ivgpu_dma_alias,
+	.bus_alias = ivgpu_bus_alias,
 	.populate_mm = ivgpu_populate_mm,
 	.destroy = ivgpu_pagemap_destroy,
 };
@@ -592,19 +581,19 @@ u64 ivgpu_vram_pages_used(struct ivgpu_vram *vram)
 }
 
 /**
- * ivgpu_vram_p2p() - does the driver consent to peer access now
- * @vram: the VRAM
+ * ivgpu_vram_p2p() - does the administrator consent to peer access now
+ * @vram: the VRAM; the device must be bound
  *
  * Return: true if pages in the aperture are granted an alias.
  */
 bool ivgpu_vram_p2p(struct ivgpu_vram *vram)
 {
-	return READ_ONCE(p2p) && vram->aperture;
+	return vram->provider && pci_p2pdma_peer_access(vram->provider);
 }
 
 /**
  * ivgpu_vram_cpu_access() - may importers access the aperture with the CPU
- * @vram: the VRAM
+ * @vram: the VRAM; the device must be bound
  *
  * Return: true if they may.
  */
@@ -635,7 +624,7 @@ void ivgpu_vram_evict_all(struct ivgpu_device *ivgpu)
 			continue;
 		if (time_after(jiffies, warn)) {
 			drm_warn(&ivgpu->drm,
-				 "%llu pages of VRAM are still in use (%pe)\n",
+				 "drm_pagemap_evict_to_ram() leaves %llu pages in VRAM, trying again (%pe)\n",
 				 ivgpu_vram_pages_used(vram), ERR_PTR(ret));
 			warn = jiffies + 10 * HZ;
 		}
@@ -723,25 +712,27 @@ static void ivgpu_vram_fini(void *data)
 		vram->provider->cpu_base = NULL;
 }
 
+/*
+ * Consent is the default: an importer has to ask, and the fabric has to allow
+ * it, before it matters, and all that is in this VRAM was put there for devices
+ * to work on.
+ */
 static int ivgpu_vram_init_p2p(struct ivgpu_vram *vram, struct pci_dev *pdev)
 {
-	int err;
+	struct p2pdma_provider *provider;
+	u64 size = vram->size;
 
-	err = pcim_p2pdma_init(pdev);
-	if (err == -EOPNOTSUPP)
-		return 0;
-	if (err)
-		return err;
-
-	vram->provider = pcim_p2pdma_provider(pdev, 2);
-	if (!vram->provider)
-		return 0;
-
-	vram->aperture = vram->size;
 	if (aperture)
-		vram->aperture = min(vram->size, (u64)aperture * SZ_1M);
+		size = min(size, (u64)aperture * SZ_1M);
+
+	provider = pcim_p2pdma_export(pdev, 2, size, true);
+	if (IS_ERR(provider))
+		return provider == ERR_PTR(-EOPNOTSUPP) ? 0 : PTR_ERR(provider);
+
+	vram->aperture = size;
+	vram->provider = provider;
 	if (cpu_access)
-		vram->provider->cpu_base = vram->base;
+		provider->cpu_base = vram->base;
 
 	return 0;
 }
@@ -774,7 +765,7 @@ int ivgpu_vram_init(struct ivgpu_device *ivgpu, struct pci_dev *pdev)
 	vram->bar_start = pci_resource_start(pdev, 2);
 	vram->size = ALIGN_DOWN(pci_resource_len(pdev, 2), IVGPU_CHUNK_MAX);
 	if (!vram->size)
-		return dev_err_probe(dev, -ENODEV, "BAR 2 is too small\n");
+		return dev_err_probe(dev, -ENODEV, "BAR 2, the VRAM, is smaller than 2 MiB\n");
 
 	vram->base = devm_ioremap_wc(dev, vram->bar_start, vram->size);
 	if (!vram->base)

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: GPL-2.0
+#define _GNU_SOURCE
+#include <string.h>
+#include <sys/mman.h>
+
+#include "mem.h"
+
+#define THP_SIZE	(2 * MIB)
+
+void *map_aligned(size_t size, bool thp, void **map, size_t *map_size)
+{
+	char *p;
+
+	*map_size = size + THP_SIZE;
+	p = mmap(NULL, *map_size, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (p == MAP_FAILED)
+		return NULL;
+	*map = p;
+	p += -(uintptr_t)p % THP_SIZE;
+	if (madvise(p, size, thp ? MADV_HUGEPAGE : MADV_NOHUGEPAGE))
+		return NULL;
+	/* The engine's fault alone may choose small pages. */
+	if (thp)
+		memset(p, 0, size);
+	return p;
+}
+
+void pattern_fill(void *buf, size_t size, uint64_t seed, uint64_t first)
+{
+	uint64_t *word = buf;
+	size_t i;
+
+	for (i = 0; i < size / sizeof(*word); i++)
+		word[i] = pattern_word(seed, first + i);
+}
+
+uint64_t pattern_sum(const void *buf, size_t size, uint64_t first)
+{
+	const uint64_t *word = buf;
+	uint64_t sum = 0;
+	size_t i;
+
+	for (i = 0; i < size / sizeof(*word); i++)
+		sum += word[i] * (2 * (first + i) + 1);
+	return sum;
+}
