@@ -14,7 +14,7 @@
  * @n: number of different decisions
  * @what: the event and its key=value words that tell one from another
  * @pages: pages that it was taken for
- * @lost: events that did not fit into the trace buffer
+ * @lost: events that were lost, at least
  */
 struct decisions {
 	unsigned int n;
@@ -26,5 +26,7 @@ struct decisions {
 /* Both return 0 or a negative errno. */
 int decisions_start(void);
 int decisions_stop(struct decisions *d);
+/* After a start, whatever became of it */
+void decisions_end(void);
 
 #endif /* TRACE_REASONS_H */

@@ -25,20 +25,39 @@ static void usage(FILE *to)
 	fputs("usage: peerfault COMMAND [OPTION]...\n\n", to);
 	for (i = 0; i < N_COMMANDS; i++)
 		fprintf(to, "  %-8s%s\n", commands[i].name, commands[i].what);
-	fputs("\npeerfault COMMAND --help tells more.\n"
+	fputs("\n`peerfault COMMAND --help` describes one, peerfault(8) all of them.\n"
+	      "`peerfault --version` prints the version.\n"
 	      "exit codes: 0 done; 1 error; 2 usage\n", to);
+}
+
+void print_version(void)
+{
+	puts("peerfault " PEERFAULT_VERSION);
+}
+
+int close_stdout(void)
+{
+	if (!fflush(stdout) && !ferror(stdout))
+		return EXIT_DONE;
+	perror("peerfault: stdout");
+	return EXIT_ERROR;
 }
 
 int main(int argc, char **argv)
 {
+	const char *word = argc > 1 ? argv[1] : "";
 	size_t i;
 
-	if (argc > 1 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))) {
+	if (!strcmp(word, "--help") || !strcmp(word, "-h")) {
 		usage(stdout);
-		return EXIT_DONE;
+		return close_stdout();
 	}
-	for (i = 0; argc > 1 && i < N_COMMANDS; i++)
-		if (!strcmp(argv[1], commands[i].name))
+	if (!strcmp(word, "--version") || !strcmp(word, "-V")) {
+		print_version();
+		return close_stdout();
+	}
+	for (i = 0; i < N_COMMANDS; i++)
+		if (!strcmp(word, commands[i].name))
 			return commands[i].run(argc - 1, argv + 1);
 	usage(stderr);
 	return EXIT_USAGE;

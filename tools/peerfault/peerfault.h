@@ -12,4 +12,8 @@ enum exit_code {
 /* Subcommands: argv[0] is the subcommand's name. They return an exit code. */
 int topo_main(int argc, char **argv);
 
+void print_version(void);
+/* Done, unless something that was printed did not get out */
+int close_stdout(void);
+
 #endif /* PEERFAULT_H */
