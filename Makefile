@@ -1,83 +1,73 @@
 # SPDX-License-Identifier: GPL-2.0
 # The front door. Each target is one line of `make help`.
 
-# TOPOLOGY=name   which machine to boot (lab/topologies)
-# KERNEL=name    which kernel: normal, debug, base
-# KERNEL_SRC=path a kernel tree or tarball in place of the Debian package
-# STRESS_SECONDS=n, STRESS_SEED=n  make stress: how long, and what
-# FORCE=1         let make tree or make refresh overwrite
+# Variables of `make help`, for the scripts
 export TOPOLOGY KERNEL KERNEL_SRC FORCE BENCH STRESS_SECONDS STRESS_SEED
-
-ifeq ($(KERNEL_SRC),)
-unexport KERNEL_SRC
-else
-override KERNEL_SRC := $(abspath $(KERNEL_SRC))
+export SUITE TEST JOBS ACCEL QEMU_ARGS CONFIG DESTDIR PREFIX
+export SIGNOFF TRAILERS COVER_NOTE VERSION
+ifdef KCONFIG
+$(error error 2: KCONFIG has another name: KERNEL=normal, debug or base)
 endif
+override KERNEL_SRC := $(abspath $(KERNEL_SRC))
 
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 .NOTPARALLEL:
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' Makefile
-	@echo
-	@echo "Variables: TOPOLOGY=name KERNEL=normal|debug|base KERNEL_SRC=path FORCE=1"
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-13s %s\n", $$1, $$2 }' Makefile
+	@echo 'Variables, as in make test SUITE=dma@iommu TEST="*.munmap*":'
+	@sed -n 's/^#= /  /p' Makefile
 	@echo "Exit codes ('error NN: ...'): scripts/common.sh"
+#= TOPOLOGY=name   the machine to boot, a file in lab/topologies
+#= KERNEL=name     normal, debug, base (unpatched), or the path of a bzImage
+#= SUITE="name..." make test: these suites, NAME[@TOPOLOGY[+KERNEL]] of lab/suites
+#= TEST=glob       make test: of SUITE, the tests that it names
+#= JOBS=n          make test: so many guests at a time
+#= ACCEL=name      auto (default: kvm where it boots Linux, else tcg), kvm, tcg
+#= QEMU_ARGS=args  more arguments for QEMU; -s -S waits for gdb on port 1234
+#= KERNEL_SRC=path a kernel tree or tarball in place of the Debian package
+#= CONFIG=file     make deb: the configuration (default: the distribution's)
+#= STRESS_SECONDS=n STRESS_SEED=n  make stress: how long, and what
+#= FORCE=1         let make tree or make refresh overwrite
 
-demo: deps ## Boot the kernel and run the main job, off against on
+demo: deps-demo ## Show RDMA reading and writing a GPU's memory, in a guest
 	@lab/demo.sh
-
-test: deps-check ## Run everything; ends with N passed, N failed, N skipped
+check: deps-check ## Check scripts, patches and documents; builds no kernel
+	@scripts/check.sh
+test: deps-test ## Test everything once; ends with N passed, N failed, N skipped
 	@lab/test.sh
-
-bench: deps ## Measure on the base kernel and on ours (BENCH=migrate)
+test-all: deps-test-all ## make test, then the debug kernel, heads of the series, bare machine
+	@lab/test.sh all
+test-long: deps-test-long ## make test-all, then every suite everywhere; hours
+	@lab/test.sh long
+bench: deps-bench ## Measure on the base kernel and on ours (BENCH=migrate)
 	@bench/run.sh
-
-stress: deps ## Race everything with everything on the debug kernel, 10 minutes
+stress: deps-stress ## Race everything with everything on the debug kernel, 10 minutes
 	@lab/stress.sh
-
-shell: deps ## An interactive shell in the guest
+shell: deps-shell ## An interactive shell in the guest
 	@lab/shell.sh
-
-kernel: deps ## Build the kernel in build/kernel-normal (KERNEL=debug, base: others)
+kernel: deps-kernel ## Build the kernel in build/kernel-KERNEL
 	@kernel/build.sh
-
-tree: deps ## Lay base, kernel/files and kernel/patches in build/linux
+tree: deps-tree ## Lay base, kernel/files and kernel/patches in build/linux
 	@kernel/tree.sh
-
-refresh: deps ## Write build/linux back to kernel/files and kernel/patches
+refresh: deps-refresh ## Write build/linux back to kernel/files and kernel/patches
 	@kernel/refresh.sh
-
-series: deps ## Write the mails, several series, to build/series
+series: deps-series ## Write the mails, several series, to build/series
 	@kernel/series.sh
-
-check: deps-check ## Check scripts, patches and files; each prefix of the series builds
-	@kernel/check.sh
-
-check-matrix: deps-check deps-builds ## Build the touched files in many configurations
+check-matrix: deps-check-matrix ## Build the touched files in many configurations
 	@kernel/check-matrix.sh
 	@kernel/compare-callers.sh
-
 deb: deps-deb ## Build Debian packages of the kernel in build/
-	@kernel/build.sh deb
-
-clean: ## Remove what was built, but keep build/linux
-	rm -rf build/kernel-* build/linux-base build/check build/builds build/series build/log build/bench build/stress build/lab build/headers build/tools* build/selftests build/results build/callers
-
+	@kernel/deb.sh
+install: deps-install ## Install the tools below DESTDIR and PREFIX
+	@$(MAKE) -C tools/peerfault install
+clean: ## Remove all that was built, but keep build/linux
+	@[ ! -d build ] || find build -mindepth 1 -maxdepth 1 ! -name linux -exec rm -rf {} +
 distclean: ## Remove build/ with build/linux; refuses while it has unsaved work
 	@kernel/distclean.sh
 
-deps:
-	@scripts/deps.sh run
-
-deps-check:
-	@scripts/deps.sh run check
-
-deps-builds:
-	@scripts/deps.sh builds
-
-deps-deb:
-	@scripts/deps.sh run deb
-
-.PHONY: help demo test bench stress shell kernel tree refresh series check \
-	check-matrix deb clean distclean deps deps-check deps-builds deps-deb
+# Stops at once when this machine lacks anything that the verb will need.
+deps-%:
+	@scripts/preflight.sh $*
+.PHONY: $(MAKECMDGOALS)

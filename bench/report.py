@@ -11,9 +11,9 @@ one JSON object a line:
   once/out    each way once, while QEMU logged (-d exec) the calls of PROBES
   exec.log    to this file
   System.map  the kernel's
-The table is printed and, with the environment (the kernels and the KEYs),
-written to OUT.md (the raw rows stay in build/bench). Exit code 0: both are complete, whatever they
-say.
+The tables are printed. Their rows that have a target are written to OUT.md, with
+the environment: the kernels and the KEYs. Exit code 0: both runs are complete,
+whatever they say.
 """
 
 import json
@@ -150,34 +150,42 @@ def table(head, rows):
     return "\n".join(lines)
 
 
-TEXT = """\
-# Fault and migrate: instructions and page-table walks
+def with_target(rows):
+    return [row for row in rows if row[-1] != "-"]
 
-Written by `make bench BENCH=migrate`, not by hand.
+
+TEXT = """\
+# Fault and migration: instructions and page-table walks
+
+Written by `make bench BENCH=migrate`. These are the cases that have a target;
+the run prints all of them, and leaves its raw rows in `build/bench`.
 
 {environment}
 
-A range of anonymous memory is made ready to be moved to a device and to be
-written there, and is put back: nothing is moved, so that walks, faults and
-collecting are all there is. Numbers are instructions, the median of three to
-five repetitions, with half of the distance between the extremes. The ways:
+Each run makes a range of anonymous memory ready to be moved to a device and to
+be written there, and puts it back. It moves nothing, so that only walks, page
+faults and collecting are counted. The numbers are instructions: the median of
+three to five repetitions, with half of the distance between the extremes. The
+base kernel has these ways:
 
-- `setup`: `migrate_vma_setup()` of the base kernel, as far as it goes;
-- `setup-fault-setup`: when it left pages out or read-only, it is undone, then
+- `setup`: `migrate_vma_setup()`, as far as it goes;
+- `setup-fault-setup`: if that left pages out or read-only, it is undone, then
   `hmm_range_fault()` for writing, then `migrate_vma_setup()` again;
-- `fault-setup`: `hmm_range_fault()` for writing, then `migrate_vma_setup()`;
-- `one-setup`: ours, `migrate_vma_setup()` with `MIGRATE_VMA_FAULT` and
-  `MIGRATE_VMA_WRITE`;
-- `one-fault`: ours, `hmm_range_fault()` with `HMM_PFN_REQ_MIGRATE`.
+- `fault-setup`: `hmm_range_fault()` for writing, then `migrate_vma_setup()`.
 
-The first three are of the base kernel, the last two of ours. The target is for
-`one-setup`; {met}.
+Ours has these as well:
+
+- `one-setup`: `migrate_vma_setup()` with `MIGRATE_VMA_FAULT` and
+  `MIGRATE_VMA_WRITE`;
+- `one-fault`: `hmm_range_fault()` with `HMM_PFN_REQ_MIGRATE`.
+
+The target is for `one-setup`; {met}.
 
 {times}
 
-The same once more, counted from outside by QEMU: page-table walks / page tables
-or huge entries looked at / calls of `handle_mm_fault()`. Target: one walk, and
-one look at each 2 MiB, where all is present.
+QEMU counted the same once more, from outside: page-table walks / page tables or
+huge entries that were looked at / calls of `handle_mm_fault()`. The target is
+one walk, and one look at each 2 MiB, if all pages are present.
 
 {counted}
 """
@@ -212,14 +220,15 @@ def main():
     met = f"{passed} of {passed + missed} targets are met"
 
     head = ["memory", "range", *old, *new]
+    print(table(head + ["ratio", "target"], times), end="\n\n")
+    print(table(head + ["target"], counted), end="\n\n")
     text = TEXT.format(
         environment="\n".join(f"- {key}: {value}"
                               for key, value in environment.items()),
-        met=met, times=table(head + ["ratio", "target"], times),
-        counted=table(head + ["target"], counted))
+        met=met, times=table(head + ["ratio", "target"], with_target(times)),
+        counted=table(head + ["target"], with_target(counted)))
     with open(sys.argv[3] + ".md", "w", encoding="utf-8") as file:
         file.write(text)
-    print(text.split("\n\n", 2)[2])
     print(met)
 
 

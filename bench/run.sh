@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# bench.sh: measures what BENCH names (migrate, the only one) on the base
+# run.sh: measures what BENCH names (migrate, the only one) on the base
 # kernel and on ours, prints the table and writes it with its environment to
 # docs/results. Both guests count instructions (ACCEL=icount), so that the
 # numbers do not depend on the machine and hardly on the run.
@@ -11,7 +11,10 @@
 set -eu
 # shellcheck source=scripts/common.sh
 . "$(dirname "$0")/../scripts/common.sh"
-. "$PF_ROOT/lab/lib.sh"
+# shellcheck source=lab/guest.sh
+. "$PF_ROOT/lab/guest.sh"
+# shellcheck source=lab/topology.sh
+. "$PF_ROOT/lab/topology.sh"
 # shellcheck source=kernel/layout.sh
 . "$PF_ROOT/kernel/layout.sh"
 # shellcheck source=kernel/kbuild.sh
@@ -38,7 +41,7 @@ guest() {
 	shift
 	step "$bench on $kernel${1:+, $*}"
 	ACCEL=icount "$LAB/run.sh" -q -k "$kernel" -T 600 -o "$objects/$dir" \
-		-x "$PF_ROOT/bench/bench.klog" -- "$objects/$bench-bench" "$@" || {
+		-x "$PF_ROOT/bench/module-taint.allow" -- "$objects/$bench-bench" "$@" || {
 		rc=$?
 		tail -n 3 "$objects/$dir/out" >&2
 		die "$rc" "$bench on $kernel failed, see $objects/$dir"
@@ -61,12 +64,13 @@ for kernel in base normal; do
 	QEMU_ARGS="-d exec,nochain -D $objects/exec.log -dfilter $filter" guest once once
 done
 
-mkdir -p "$PF_ROOT/docs/results"
+mkdir -p "$PF_ROOT/docs/results" "$PF_BUILD/bench/machine"
+topology_read "${TOPOLOGY:-switch}" "$PF_BUILD/bench/machine"
 "$PF_ROOT/bench/report.py" "$PF_BUILD"/bench/{base,normal} \
 	"$PF_ROOT/docs/results/$bench" \
 	"our series=commit $(git -C "$PF_ROOT" rev-parse --short=12 HEAD), $(find "$PATCHES" -name '*.patch' | wc -l) patches" \
 	"kernel configuration=kernel/configs/base.config, for ours with peerfault.config" \
-	"machine=$(sed -n 's/^cpu\t//p' "$TOPOLOGIES/${TOPOLOGY:-switch}"), one CPU, $(qemu-system-x86_64 --version | sed -n 's/ version / /; s/ (.*//; 1p'), TCG with -icount shift=0" \
+	"machine=$cpu, one CPU, $(qemu-system-x86_64 --version | sed -n 's/ version / /; s/ (.*//; 1p'), TCG with -icount shift=0" \
 	"compiler=$(gcc --version | head -n 1)" \
 	"date=$(date -u +%Y-%m-%d)"
 say "    $bench: $((SECONDS - begin)) s"

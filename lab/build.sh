@@ -2,22 +2,31 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # build.sh KERNEL...: brings up to date what a boot needs: those kernels, the
-# tools (build/tools) and the kernel tree's selftests (build/kselftest).
-# LAB_NO_BUILD=1 takes what is there.
+# tools (build/tools), the kernel tree's selftests (build/selftests/install) and
+# the lab's own jobs (build/jobs). A normal kernel that the variable KERNEL names
+# by its path is not built. LAB_NO_BUILD=1 takes what is there.
 
 set -eu
 # shellcheck source=scripts/common.sh
 . "$(dirname "$0")/../scripts/common.sh"
+# shellcheck source=lab/guest.sh
+. "$PF_ROOT/lab/guest.sh"
 
 [ -z "${LAB_NO_BUILD:-}" ] || exit 0
 linux=$PF_BUILD/linux
 for kernel; do
-	KERNEL=$kernel "$PF_ROOT/kernel/build.sh"
+	image=$(kernel_image "$kernel")
+	case $kernel,${KERNEL:-} in
+	normal,*/*)
+		[ -f "$image" ] || die "$E_USAGE" "KERNEL=$image: no such file"
+		"$PF_ROOT/kernel/tree.sh" ;;
+	*) KERNEL=$kernel "$PF_ROOT/kernel/build.sh" ;;
+	esac
 done
 run "$E_BUILD" tools make -C "$PF_ROOT/tools"
 
 # The selftests want the tree's own uapi headers; the tools have made them.
-objects=$PF_BUILD/selftests
+objects=$PF_BUILD/selftests/obj installed=$PF_BUILD/selftests/install
 selftest() {
 	dir=$1
 	shift
@@ -27,9 +36,13 @@ selftest() {
 }
 selftests() {
 	selftest mm "$objects/mm/hmm-tests"
-	install -D "$objects/mm/hmm-tests" "$PF_BUILD/kselftest/mm/hmm-tests"
-	selftest hmm_alias INSTALL_PATH="$PF_BUILD/kselftest/hmm_alias" all install
+	# What is installed is what there is now, and not a test of another name.
+	rm -rf "$installed"
+	install -D "$objects/mm/hmm-tests" "$installed/mm/hmm-tests"
+	selftest hmm_alias INSTALL_PATH="$installed/hmm_alias" all install
+	make -s -C "$LAB/jobs/hotplug" LINUX="$linux" HEADERS="$PF_BUILD/headers" \
+		OUT="$PF_BUILD/jobs"
 }
 export -f selftest selftests
-export linux objects PF_BUILD
+export linux objects installed PF_BUILD LAB
 run "$E_BUILD" selftests bash -euc selftests

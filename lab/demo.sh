@@ -1,14 +1,18 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# demo.sh: builds what is needed, boots TOPOLOGY (default: switch) and runs
-# the main job: RDMA reads and writes device memory, with the exporter's
-# consent off and on. Exit code: that of `peerfault-demo`, or of lab/run.sh.
+# demo.sh: builds what is needed, boots TOPOLOGY (default: switch) with KERNEL
+# (default: normal) and runs the main job: RDMA reads and writes device memory,
+# with the exporter's consent off and on. Exit code: that of `peerfault-demo`,
+# or of lab/run.sh.
 
 set -eu
 # shellcheck source=scripts/common.sh
 . "$(dirname "$0")/../scripts/common.sh"
+# shellcheck source=lab/guest.sh
+. "$PF_ROOT/lab/guest.sh"
 
-"$PF_ROOT/lab/build.sh" normal
-step "demo, in a guest with topology ${TOPOLOGY:-switch}"
+kernel=$(kernel_name)
+"$PF_ROOT/lab/build.sh" "$kernel"
+step "demo, in a guest with topology ${TOPOLOGY:-switch} and the $kernel kernel"
 exec "$PF_ROOT/lab/run.sh" -T 180 -- with-rxe peerfault-demo

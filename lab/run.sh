@@ -8,48 +8,53 @@
 set -eu
 # shellcheck source=scripts/common.sh
 . "$(dirname "$0")/../scripts/common.sh"
-. "$PF_ROOT/lab/lib.sh"
+. "$PF_ROOT/lab/guest.sh"
+. "$PF_ROOT/lab/topology.sh"
 
 usage() {
 	cat <<END
 usage: lab/run.sh [OPTION]... -- COMMAND [ARG]...
        lab/run.sh [OPTION]... -i
 
-Runs COMMAND in the guest: a program of the guest, or a file of the host named
-with a slash, which is carried in. What it prints is printed.
+Runs COMMAND in the guest and prints its output. COMMAND is a program in the
+guest or, if it contains a slash, a file of the host that is copied in.
 
   -t TOPOLOGY	a file in lab/topologies (default: \$TOPOLOGY, else switch)
-  -k KERNEL	normal, debug or base (default: normal)
+  -k KERNEL	normal, debug or base (default: \$KERNEL, else normal)
   -T SECONDS	give up after so long (default: 120)
-  -o DIR	keep console.log, out, files/, qemu.log here
+  -o DIR	keep console.log, out, files/, qemu.log, trace here
 		(default: build/log/run-TOPOLOGY-KERNEL)
   -a ARGS	more kernel arguments
-  -x FILE	more excuses for the kernel log, as in lab/klog-allow
+  -x FILE	more excuses for the kernel log, as in lab/allow
+  -r		whatever PCI devices the guest finds: lab/record.sh records them
   -q		print nothing of the job
   -i		an interactive shell instead of a job; Ctrl-A x leaves
 
-Environment: TOPOLOGY; QEMU_ARGS (more arguments for QEMU); ACCEL=tcg (default),
-kvm, or icount (one CPU whose clock counts instructions: slow, but repeatable).
+Environment:
+  TOPOLOGY, KERNEL	see above. KERNEL may be the path of a bzImage
+  ACCEL		auto (default: kvm where it boots Linux, else tcg), kvm, tcg, or
+		icount (one CPU whose clock counts instructions: slow, repeatable)
+  QEMU_ARGS	more arguments for QEMU. With -S it waits for gdb, and -T is off
+  TEST		a glob that names the tests to run, for the programs that have it
 
 Exit codes: the job's own, or
-  123	the guest's PCI devices are not those of the topology
-  124	hang: no end after -T seconds
-  125	the job passed, but the kernel log has a report or is incomplete
-  255	VM lost: it ended without an exit code (panic, reset, QEMU error)
+$(sed -n 's/^E_\(TOPOLOGY\|TIMEOUT\|LOG\|VM\)=\([0-9]*\)\t# /  \2\t/p' \
+	"$PF_ROOT/scripts/common.sh")
   1	also for a job that ends with 123-125 or 255 itself
 END
 }
 
-topology=${TOPOLOGY:-switch} kernel=normal limit=120 dir='' append=''
-allow=() quiet=0 interactive=0
-while getopts t:k:T:o:a:x:qih opt; do
+topology=${TOPOLOGY:-switch} kernel=$(kernel_name) limit=120 dir='' more=''
+allow=() quiet=0 interactive=0 record=0
+while getopts t:k:T:o:a:x:rqih opt; do
 	case $opt in
 	t) topology=$OPTARG ;;
 	k) kernel=$OPTARG ;;
 	T) limit=$OPTARG ;;
 	o) dir=$OPTARG ;;
-	a) append=$OPTARG ;;
+	a) more=$OPTARG ;;
 	x) allow+=("$OPTARG") ;;
+	r) record=1 ;;
 	q) quiet=1 ;;
 	i) interactive=1 ;;
 	h) usage; exit 0 ;;
@@ -61,16 +66,11 @@ shift $((OPTIND - 1))
 case $limit in
 ''|*[!0-9]*|0) die "$E_USAGE" "-T wants seconds, not '$limit'" ;;
 esac
-case $topology in
-''|*/*|.*) topology_file=/nonexistent ;;
-*) topology_file=$TOPOLOGIES/$topology ;;
-esac
-[ -f "$topology_file" ] || die "$E_USAGE" "no topology '$topology'; there are:" \
-	"$(topology_names | paste -sd' ')"
 case $kernel in
 normal|debug|base) ;;
 *) die "$E_USAGE" "no kernel '$kernel'; there are: normal debug base" ;;
 esac
+topology_files "$topology" >/dev/null
 image=$(kernel_image "$kernel")
 [ -f "$image" ] || die "$E_BUILD" "$image is not built (make kernel)"
 command -v qemu-system-x86_64 >/dev/null ||
@@ -93,54 +93,33 @@ fi
 dir=$(cd "$dir" && pwd)
 find "$dir" -mindepth 1 ! -name lock -delete
 
-# --- the topology: QEMU arguments for us, the rest for the guest
-guest=$dir/overlay/etc/peerfault
-mkdir -p "$guest" "$dir/overlay/lab"
-touch "$guest/names" "$guest/pci" "$guest/verdicts" "$guest/qemu"
-echo "$topology" >"$guest/topology"
-machine=() cpu='' smp=1 memory=1G
-while read -r key value; do
-	case $key in
-	''|'#'*) ;;
-	machine) machine=(-machine "$value") ;;
-	cpu) cpu=$value ;;
-	smp) smp=$value ;;
-	memory) memory=$value ;;
-	append) append="$append $value" ;;
-	object|device) machine+=("-$key" "$value")
-		echo "$key $value" >>"$guest/qemu" ;;
-	acpi)
-		command -v iasl >/dev/null ||
-			die "$E_PACKAGE" "iasl not found, package acpica-tools"
-		iasl -p "$dir/$value" "$LAB/acpi/$value.asl" >"$dir/iasl.log" 2>&1 ||
-			die "$E_BUILD" "lab/acpi/$value.asl: see $dir/iasl.log"
-		machine+=(-acpitable "file=$dir/$value.aml") ;;
-	name) read -r name bdf <<<"$value"
-		echo "export $name=$bdf" >>"$guest/names" ;;
-	verdict) tr -s '\t' ' ' <<<"$value" >>"$guest/verdicts" ;;
-	pci) echo "$value" >>"$guest/pci" ;;
-	*) die "$E_USAGE" "$topology_file: no such key '$key'" ;;
-	esac
-done <"$topology_file"
-[ -n "$cpu" ] || die "$E_USAGE" "$topology_file: names no cpu"
+# --- the topology
+overlay=$dir/overlay
+guest=$overlay/etc/peerfault
+mkdir -p "$guest" "$overlay/lab"
+topology_read "$topology" "$guest"
+[ -z "${TEST:-}" ] || echo "TEST $TEST" >>"$guest/env"
+[ "$record" -eq 0 ] || rm "$guest/pci"
+for table in ${acpi[0]+"${acpi[@]}"}; do
+	command -v iasl >/dev/null ||
+		die "$E_PACKAGE" "iasl not found, package acpica-tools"
+	iasl -p "$dir/$table" "$LAB/acpi/$table.asl" >"$dir/iasl.log" 2>&1 ||
+		die "$E_BUILD" "lab/acpi/$table.asl: see $dir/iasl.log"
+	machine+=(-acpitable "file=$dir/$table.aml")
+done
 
 # --- the job
 if [ "$interactive" -eq 1 ]; then
 	stty size | awk '{ print "rows", $1, "cols", $2 }' >"$guest/interactive"
 else
-	case $1 in
-	*/*)
-		if [ -f "$1" ]; then
-			# shellcheck disable=SC2046 # library paths have no spaces
-			tar -C / -chf - --transform 's|^lib|usr/lib|' \
-				$(closure "$1" | sed 's|^/||') \
-				--files-from /dev/null | tar -C "$dir/overlay" -xf -
-			cp "$1" "$dir/overlay/lab/"
-			job=${1##*/}
-			shift
-			set -- "/lab/$job" "$@"
-		fi ;;
-	esac
+	if [[ $1 == */* && -f $1 ]]; then
+		mapfile -t libs < <(closure "$1")
+		put "$overlay" ${libs[0]+"${libs[@]}"}
+		cp "$1" "$overlay/lab/"
+		job=/lab/${1##*/}
+		shift
+		set -- "$job" "$@"
+	fi
 	for arg; do
 		case $arg in
 		*$'\n'*) die "$E_USAGE" "a job's argument cannot span lines" ;;
@@ -149,25 +128,19 @@ else
 	done >"$guest/job"
 fi
 "$LAB/initramfs.sh"
-pack "$dir/overlay" "$dir/overlay.cpio"
+pack "$overlay" "$dir/overlay.cpio"
 cat "$LAB_BUILD/base.cpio" "$dir/overlay.cpio" >"$dir/initrd"
-rm -rf "$dir/overlay" "$dir/overlay.cpio"
+rm -rf "$overlay" "$dir/overlay.cpio"
 
 # --- the machine. Devices are unplugged by their ports and not by ACPI, as in
 # hardware.
-case ${ACCEL:-tcg} in
+how=${ACCEL:-auto}
+[ "$how" != auto ] || how=$("$LAB/accel.sh" "$kernel")
+case $how in
 tcg) accel=(-accel tcg,thread=multi) ;;
 icount) accel=(-accel tcg,thread=single -icount shift=0,sleep=off) smp=1 ;;
-kvm)
-	accel=(-accel kvm)
-	# A host may have /dev/kvm and yet not boot Linux with it.
-	if [ -z "${LAB_KVM_PROBED:-}" ] && ! LAB_KVM_PROBED=1 "$0" -q -k "$kernel" \
-		-t "$topology" -T 30 -o "$LAB_BUILD/kvm-probe" -- true \
-		2>"$LAB_BUILD/kvm-probe.log"; then
-		die "$E_USAGE" "ACCEL=kvm does not boot here, see" \
-			"$LAB_BUILD/kvm-probe.log; leave ACCEL unset"
-	fi ;;
-*) die "$E_USAGE" "no ACCEL '$ACCEL'; there are: tcg kvm icount" ;;
+kvm) accel=(-accel kvm) ;;
+*) die "$E_USAGE" "no ACCEL '$how'; there are: auto kvm tcg icount" ;;
 esac
 ports=(-device virtio-serial-pci,id=ser0,bus=pcie.0,addr=0x2)
 port() {
@@ -189,15 +162,8 @@ if [ "$interactive" -eq 1 ]; then
 	console=(-chardev "stdio,id=con,mux=on,signal=off,logfile=$dir/console.log"
 		-serial chardev:con -mon chardev=con)
 else
-	# A pipe, because QEMU truncates what it opens, and our stdout may be a
-	# file. Not chardev stdio: at the end of stdin the port disconnects.
-	if [ "$quiet" -eq 1 ]; then
-		exec 6> >(cat >"$dir/out")
-	else
-		exec 6> >(tee "$dir/out")
-	fi
-	tee=$!
-	port out "file,path=/dev/fd/6"
+	: >"$dir/out"
+	port out "file,path=$dir/out"
 	console=(-serial "file:$dir/console.log")
 fi
 # Everything on the console, for the gate. The kernel's test of the timer counts
@@ -213,9 +179,12 @@ qemu=(setpriv --pdeathsig KILL qemu-system-x86_64
 	-device virtio-rng-pci,bus=pcie.0,addr=0x4
 	-global ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off
 	-kernel "$image" -initrd "$dir/initrd"
-	-append "${args[*]} $append")
+	-append "${args[*]}$append $more")
 # shellcheck disable=SC2206 # a list of words
 qemu+=(${QEMU_ARGS:-})
+case " ${QEMU_ARGS:-} " in
+*' -S '*) limit=0 ;;	# to timeout: none
+esac
 
 if [ "$interactive" -eq 1 ]; then
 	"${qemu[@]}" 2>"$dir/qemu.log" || { cat "$dir/qemu.log" >&2; exit "$E_VM"; }
@@ -224,21 +193,25 @@ fi
 
 # QEMU must not outlive us, nor wait longer than the limit. Both wrappers are
 # needed: killing timeout with us leaves its child to the second one.
-trap 'kill "$vm" $beat 2>/dev/null || :' EXIT
+trap 'kill "$vm" $beat $tail 2>/dev/null || :' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
-beat=''
+beat='' tail=''
 setpriv --pdeathsig TERM timeout --foreground -k 5 "$limit" "${qemu[@]}" \
 	</dev/null 2>"$dir/qemu.log" &
 vm=$!
-exec 6>&-
 beat guest "$dir/out" >&2 &
 beat=$!
+# QEMU truncates what it opens, and our stdout may be a file: not its to open.
+if [ "$quiet" -eq 0 ]; then
+	tail -n +1 -s 0.2 -f --pid="$vm" "$dir/out" 2>/dev/null &
+	tail=$!
+fi
 status=0
 wait "$vm" || status=$?
 kill "$beat" 2>/dev/null || :
 wait "$beat" || :
-wait "$tee"
+[ -z "$tail" ] || wait "$tail" || :
 trap - EXIT
 rm -f "$dir/initrd" "$dir"/monitor.* "$dir"/port.*
 if [ -s "$dir/files.tar" ]; then
@@ -248,6 +221,11 @@ fi
 rm -f "$dir/files.tar"
 
 # --- the verdict
+gate=0
+"$LAB/klog-gate.sh" "$dir/console.log" "$LAB/allow/kunit-taint.allow" \
+	${allow[0]+"${allow[@]}"} >"$dir/klog" 2>&1 || gate=$?
+[ "$gate" -eq 0 ] || "$LAB/trace.sh" "$dir/console.log" "$dir/klog" \
+	"$(kernel_vmlinux "$kernel")" >"$dir/trace"
 lost() {
 	{
 		echo "--- $dir/console.log, last lines:"
@@ -263,11 +241,8 @@ case $status in
 esac
 case $rc in
 ''|*[!0-9]*) lost "$E_VM" "VM lost: it ended without an exit code" ;;
-123) exit 123 ;;
+"$E_TOPOLOGY") exit "$rc" ;;
 esac
-gate=0
-"$LAB/klog-gate.sh" "$dir/console.log" "$LAB/klog-allow" \
-	${allow[0]+"${allow[@]}"} >"$dir/klog" 2>&1 || gate=$?
 [ "$gate" -eq 0 ] || sed 's/^/--- kernel log: /' "$dir/klog" >&2
 case $rc in
 0|4)	[ "$gate" -eq 0 ] || lost "$E_LOG" "the job ended with $rc, but its kernel log is not clean" ;;

@@ -6,7 +6,7 @@
 #
 #	STRESS_SECONDS=n	for so long (default: 600)
 #	STRESS_SEED=n		what the threads do (default: another each time)
-#	KERNEL=name		normal: on that kernel instead
+#	KERNEL=name		on that kernel instead
 #	LAB_NO_BUILD=1		build nothing, take what is there
 #
 # Output, console log and files are left in build/stress.
@@ -14,14 +14,19 @@
 set -eu
 # shellcheck source=scripts/common.sh
 . "$(dirname "$0")/../scripts/common.sh"
+# shellcheck source=lab/guest.sh
+. "$PF_ROOT/lab/guest.sh"
 
-seconds=${STRESS_SECONDS:-600} kernel=${KERNEL:-debug}
+export KERNEL="${KERNEL:-debug}"
+seconds=${STRESS_SECONDS:-600} kernel=$(kernel_name)
 seed=${STRESS_SEED:-$(date +%s)}
 "$PF_ROOT/lab/build.sh" "$kernel"
 step "stress on $kernel, $seconds s, seed $seed"
 # It takes some time to start, and to end when a thread is stuck.
 "$PF_ROOT/lab/run.sh" -k "$kernel" -T $((seconds + 600)) -o "$PF_BUILD/stress" \
-	-- with-rxe with-swap alias_stress "$seconds" "$seed" || {
+	-- with-rxe with-swap stress "$seconds" "$seed" || {
 	rc=$?
-	die "$rc" "stress failed, see $PF_BUILD/stress; again: STRESS_SEED=$seed"
+	[ ! -s "$PF_BUILD/stress/trace" ] || sed 's/^/    /' "$PF_BUILD/stress/trace" >&2
+	die "$rc" "stress failed, see $PF_BUILD/stress;" \
+		"again: make stress KERNEL=$KERNEL STRESS_SECONDS=$seconds STRESS_SEED=$seed"
 }

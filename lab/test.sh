@@ -1,13 +1,19 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# test.sh [-l] [NAME...]: runs the suites of lab/suites, all or those named
-# ("hmm_alias" for every topology, "hmm_alias@switch" for one), and ends with
-# the line "N passed, N failed, N skipped". Exit code 0: nothing failed. 1:
-# something did. 2: no such suite. Others: scripts/common.sh, when a build fails.
+# test.sh [-l] [TIER]: runs the suites of lab/suites: those of the tier test
+# (default), of test and all, or of all three with long. It ends with the line
+# "N passed, N failed, N skipped". Exit code 0: nothing failed. 1: something did.
+# 2: no such suite.
 #
-#	-l		list the suites
+#	-l		list what would run
+#	SUITE="NAME..."	these instead of a tier: NAME as in lab/suites (all of its
+#			boots), NAME@TOPOLOGY or NAME@TOPOLOGY+KERNEL
+#	TEST=GLOB	of SUITE, the tests that it names
 #	TOPOLOGY=name	only suites of this topology, and those of the host
+#	KERNEL=name	with SUITE: the kernel of those that name none; a path: the
+#			bzImage that is the normal kernel
+#	JOBS=n		so many guests at a time (default: by CPUs and memory)
 #	LAB_NO_BUILD=1	build nothing, take what is there
 #
 # Results, all in build/results: what lab/suite.sh leaves there.
@@ -15,88 +21,189 @@
 set -eu
 # shellcheck source=scripts/common.sh
 . "$(dirname "$0")/../scripts/common.sh"
-. "$PF_ROOT/lab/lib.sh"
+# shellcheck source=lab/guest.sh
+. "$PF_ROOT/lab/guest.sh"
+# shellcheck source=lab/topology.sh
+. "$PF_ROOT/lab/topology.sh"
+# shellcheck source=lab/suites.sh
+. "$PF_ROOT/lab/suites.sh"
 cd "$PF_ROOT"
 
 list=0
 while getopts lh opt; do
 	case $opt in
 	l) list=1 ;;
-	h) sed -n '4,17s/^# \{0,1\}//p' "$0"; exit 0 ;;
+	h) sed -n '4,21s/^# \{0,1\}//p' "$0"; exit 0 ;;
 	*) exit "$E_USAGE" ;;
 	esac
 done
 shift $((OPTIND - 1))
-if [ -n "${TOPOLOGY:-}" ]; then
-	topology_names | grep -qxF "$TOPOLOGY" || die "$E_USAGE" \
-		"no topology '$TOPOLOGY'; there are:" "$(topology_names | paste -sd' ')"
+case ${1:-test} in
+test) tiers='test' ;;
+all) tiers='test all' ;;
+long) tiers='test all long' ;;
+*) die "$E_USAGE" "no tier '$1'; there are: test all long" ;;
+esac
+[ -z "${TOPOLOGY:-}" ] || topology_files "$TOPOLOGY" >/dev/null
+own_kernel=$(kernel_name)
+if [ -z "${SUITE:-}" ]; then
+	[ -z "${TEST:-}" ] || die "$E_USAGE" "TEST names tests of a suite: say SUITE=... as well"
+	[ "$own_kernel" = normal ] || die "$E_USAGE" \
+		"each suite has its kernel: say SUITE=... as well as KERNEL=$KERNEL"
 fi
+case ${TEST:-} in
+*[[:space:]\'\"]*) die "$E_USAGE" "TEST has blanks or quotes; ? stands for any one of them" ;;
+esac
 
-# One "item<TAB>kernel<TAB>topology<TAB>seconds<TAB>command" per run
-items() {
-	local name kernel topologies limit command topology
-	while IFS=$'\t' read -r name kernel topologies limit command; do
-		case $name in ''|'#'*) continue ;; esac
-		if [ "$kernel" = host ]; then
-			printf '%s\t%s\t-\t%s\t%s\n' "$name" host "$limit" "$command"
+table=$(suites_read)
+
+# item NAME KERNEL TOPOLOGY: "ITEM KERNEL TOPOLOGY SECONDS ALLOW COMMAND"
+item() {
+	awk -F '\t' -v OFS='\t' -v name="$1" -v kernel="$2" -v topology="$3" '
+	$1 == "suite" && $2 == name {
+		item = name (kernel == "host" ? "" : "@" topology) \
+		       (kernel ~ /^(host|normal)$/ ? "" : "+" kernel)
+		print item, kernel, topology, $3 * (kernel == "debug" ? 3 : 1), $4, $5
+	}' <<<"$table"
+}
+
+# boots TIER|NAME: the items of a tier, or of a suite
+boots() {
+	local tier kernel name topology
+	while IFS=$'\t' read -r _ tier kernel name topology; do
+		[ "$tier" = "$1" ] || [ "$name" = "$1" ] || continue
+		if [ "$kernel" != host ] && [ "${TOPOLOGY:-$topology}" != "$topology" ]; then
 			continue
 		fi
-		[ "$topologies" != all ] || topologies=$(topology_names)
-		for topology in $topologies; do
-			[ "${TOPOLOGY:-$topology}" = "$topology" ] || continue
-			printf '%s@%s\t%s\t%s\t%s\t%s\n' "$name" "$topology" \
-				"$kernel" "$topology" "$limit" "$command"
-		done
-	done <"$LAB/suites"
+		item "$name" "$kernel" "$topology"
+	done < <(grep '^run' <<<"$table")
 }
-all=$(items)
-if [ "$list" -eq 1 ]; then
-	cut -f 1,2,5 <<<"$all"
-	exit 0
-fi
-if [ $# -eq 0 ]; then
-	selected=$all
+
+# named NAME[@TOPOLOGY[+KERNEL]]: its items
+named() {
+	local name=${1%%@*} topology='' kernel=$own_kernel
+	cut -f 1,2 <<<"$table" | grep -qxF "suite"$'\t'"$name" ||
+		die "$E_USAGE" "no suite '$name'; lab/test.sh -l long lists them"
+	if grep -q "^run"$'\t[a-z]*\t'"host"$'\t'"$name"$'\t' <<<"$table"; then
+		[ "$1" = "$name" ] || die "$E_USAGE" "suite '$name' runs on the host: not '$1'"
+		item "$name" host -
+		return
+	fi
+	case $1 in
+	*@*+*) topology=${1#*@} kernel=${1##*+} topology=${topology%+*} ;;
+	*@*) topology=${1#*@} ;;
+	*)	# As listed; on another kernel, on the topologies listed for the normal
+		# one; on one that is not listed, there
+		if [ "$kernel" = normal ] && [ -n "$(boots "$name")" ]; then
+			# The debug kernel's only when there are no others
+			boots "$name" | awk -F '\t' '
+				{ all = all $0 "\n" }
+				$2 != "debug" { few = few $0 "\n" }
+				END { printf "%s", few == "" ? all : few }'
+			return
+		fi
+		topology=${TOPOLOGY:-switch} ;;
+	esac
+	topology_files "$topology" >/dev/null
+	case $kernel in
+	normal|debug|base) ;;
+	*) die "$E_USAGE" "no kernel '$kernel'; there are: normal debug base" ;;
+	esac
+	item "$name" "$kernel" "$topology"
+}
+
+selected=''
+if [ -n "${SUITE:-}" ]; then
+	for name in $SUITE; do
+		lines=$(named "$name")
+		selected+=$lines$'\n'
+	done
 else
-	selected=
-	for want; do
-		match=$(awk -F '\t' -v want="$want" \
-			'$1 == want || index($1, want "@") == 1' <<<"$all")
-		[ -n "$match" ] || die "$E_USAGE" "no suite '$want'; test.sh -l lists them"
-		selected+=$match$'\n'
+	for tier in $tiers; do
+		lines=$(boots "$tier")
+		selected+=$lines$'\n'
 	done
 fi
+selected=$(sed '/^$/d' <<<"$selected" | awk -F '\t' '!seen[$1]++')
+[ -n "$selected" ] || die "$E_USAGE" "nothing to run on topology ${TOPOLOGY:-}"
+if [ "$list" -eq 1 ]; then
+	cut -f 1,6 <<<"$selected"
+	exit 0
+fi
+# The normal kernel's path holds wherever a suite looks for it; its name would
+# reach kernel/build.sh.
+case ${KERNEL:-} in
+*/*) KERNEL=$(realpath "$KERNEL") ;;
+*) unset KERNEL ;;
+esac
 
-results=$PF_BUILD/results
+results=${LAB_RESULTS:-$PF_BUILD/results}	# lab/selftest has its own
 mkdir -p "$results"
 exec 9>"$results/lock"
 flock -n 9 || die "$E_USAGE" "another test.sh is running in this clone"
 find "$results" -mindepth 1 ! -path "$results/lock" -delete
 
-# The lab's own boots take the kernel that most suites take.
-kernels=$(awk -F '\t' '$2 != "host" && NF { print $2 }
-	$1 == "lab-boot" { print "normal" }' <<<"$selected" | sort -u)
-# shellcheck disable=SC2086 # a list
-[ -z "$kernels" ] || "$LAB/build.sh" $kernels 9>&-
-
-[ -e "$PF_BUILD/linux/.git" ] || "$PF_ROOT/kernel/tree.sh" 9>&-
-
-# Guests of the normal kernel two at a time, because one keeps hardly more than
-# one CPU busy. The debug kernel is near the kernel's own time limits as it is.
-for kernel in host normal debug base; do
-	case $kernel in
-	normal) at_once=2 ;;
-	*) at_once=1 ;;
+# at_once KERNEL: how many run side by side. A guest keeps hardly more than one
+# CPU busy, and has 2 GiB. The debug kernel is near the kernel's own time limits
+# as it is, and needs memory for what it checks. On the host things share files.
+at_once() {
+	local cpus memory
+	cpus=$(nproc)
+	memory=$(awk '/^MemAvailable/ { print int($2 / 2621440) }' /proc/meminfo)
+	case $1 in
+	host) echo 1; return ;;
+	debug) cpus=$((cpus / 2)) ;;
 	esac
-	awk -F '\t' -v kernel="$kernel" '$2 == kernel' <<<"$selected" |
-		xargs -r -d '\n' -n 1 -P "$at_once" "$LAB/suite.sh" "$results" 9>&- || :
-done
+	[ "$cpus" -lt "$memory" ] || cpus=$memory
+	cpus=${JOBS:-$cpus}
+	[ "$cpus" -gt 0 ] || cpus=1
+	echo "$cpus"
+}
+
+# batch KERNEL LINE...: builds what these need and runs them
+batch() {
+	local kernel=$1 need='' accel='' begin jobs
+	shift
+	case $kernel in
+	host)	# The lab's own boots take the kernel that most suites take.
+		printf '%s\n' "$@" | grep -qE '^lab-(boot|red)'$'\t' && need=normal ;;
+	*) need=$kernel ;;
+	esac
+	if [ -n "$need" ]; then
+		# What is not built cannot run, and counts as failed.
+		"$LAB/build.sh" "$need" 9>&- || return 0
+		accel=${ACCEL:-auto}
+		[ "$accel" != auto ] || accel=$("$LAB/accel.sh" "$need" 9>&-) || return 0
+	fi
+	begin=$SECONDS jobs=$(at_once "$kernel")
+	printf '%s\n' "$@" | ACCEL=${accel:-${ACCEL:-}} xargs -r -d '\n' -n 1 \
+		-P "$jobs" "$LAB/suite.sh" "$results" 9>&- || :
+	say "    kernel $kernel: $# suites, $jobs at a time, in $((SECONDS - begin)) s"
+}
+
+# The judge's parser, and what the host's checks look at
+[ -e "$PF_BUILD/linux/.git" ] || "$PF_ROOT/kernel/tree.sh" 9>&-
+# In the order of lab/suites: what it lists in a row for one kernel is a batch.
+lines=() last=''
+while IFS= read -r line; do
+	IFS=$'\t' read -r _ kernel _ <<<"$line"
+	if [ "$kernel" != "$last" ] && [ -n "$last" ]; then
+		batch "$last" "${lines[@]}"
+		lines=()
+	fi
+	lines+=("$line") last=$kernel
+done <<<"$selected"
+batch "$last" "${lines[@]}"
+
 passed=0 failed=0 skipped=0
 while IFS=$'\t' read -r item _; do
-	[ -n "$item" ] || continue
-	p=0 f=1 s=0	# if it ended without a verdict
-	[ ! -f "$results/$item.counts" ] || read -r p f s <"$results/$item.counts"
+	if [ -f "$results/$item.counts" ]; then
+		read -r p f s _ <"$results/$item.counts"
+	else
+		p=0 f=1 s=0
+		say "    $item: not run, or without a verdict: counts as failed"
+	fi
 	passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
 done <<<"$selected"
-[ $((passed + failed + skipped)) -gt 0 ] || failed=1
 say "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" -eq 0 ] || exit "$E_FAIL"

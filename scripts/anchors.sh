@@ -1,62 +1,69 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# anchors.sh [-w] [TREE]: checks that the code which the guides quote is where
-# they say, in TREE (default: build/linux). An anchor is `FILE:LINE` `CODE`, in
-# one line of docs/*.md, and CODE is in that line of FILE.
+# anchors.sh [TREE [DOCUMENT...]]: checks that the code which the documents
+# quote is in TREE (default: build/linux). Every ```c block of README.md and
+# docs/*.md quotes. A line of it
 #
-#	-w	write the right numbers, where CODE is in one line of FILE only
+#	/* FUNCTION(), FILE */
+#
+# says what follows, up to the next such line: lines of that function, in their
+# order there. A struct's initializer is named without (). "..." and lines that
+# are only a comment may stand between them.
 
 set -eu
 # shellcheck source=scripts/common.sh
 . "$(dirname "$0")/../scripts/common.sh"
 
-write=0
-if [ "${1:-}" = -w ]; then
-	write=1
-	shift
-fi
 tree=${1:-$PF_BUILD/linux}
 [ -d "$tree" ] || die "$E_USAGE" "no tree $tree (make tree)"
+shift $(($# > 0))
+[ $# -gt 0 ] || set -- "$PF_ROOT/README.md" "$PF_ROOT"/docs/*.md
 
-# shellcheck disable=SC2016 # backticks of Markdown
-anchor='`([^` :]+\.[a-z]+):([0-9]+)`( `([^`]+)`)?'
-anchors=0 wrong=0
+awk -v tree="$tree" '
+	function trim(s) { gsub(/^[ \t]+|[ \t]+$/, "", s); return s }
+	function bad(text) { print FILENAME ":" FNR ": " text; wrong++ }
 
-# place FILE LINE CODE: where CODE is: at LINE, or else where it is alone
-place() {
-	local lines
-	if sed -n "$2p" "$tree/$1" | grep -qF -- "$3"; then
-		echo "$2"
-		return
-	fi
-	lines=$(grep -nF -- "$3" "$tree/$1" | cut -d : -f 1 | paste -sd' ')
-	case $lines in
-	*' '*|'') [ "$write" -eq 0 ] || lines='' ;;
-	esac
-	echo "$lines"
-	[ "$write" -eq 1 ] && [ -n "$lines" ]
-}
+	# Read the body of name in file into body[1..n]; 0 when it is not there.
+	function open_body(file, name,    line, inside) {
+		n = at = 0
+		while ((getline line <(tree "/" file)) > 0) {
+			if (!inside && line ~ /^[a-zA-Z]/ && line !~ /;$/ &&
+			    line ~ ("(^|[^a-zA-Z0-9_])" name "(\\(|\\[| =)"))
+				inside = 1
+			if (inside)
+				body[++n] = trim(line)
+			if (inside && line ~ /^}/)
+				break
+		}
+		close(tree "/" file)
+		return n
+	}
 
-for doc in "$PF_ROOT"/docs/*.md; do
-	text=''
-	while IFS= read -r rest; do
-		while [[ $rest =~ $anchor ]]; do
-			all=${BASH_REMATCH[0]} file=${BASH_REMATCH[1]}
-			line=${BASH_REMATCH[2]} code=${BASH_REMATCH[4]}
-			anchors=$((anchors + 1))
-			if [ -z "$code" ] || ! at=$(place "$file" "$line" "$code"); then
-				say "${doc##*/}: $file:$line is not '$code'${at:+, but line $at}"
-				wrong=$((wrong + 1)) at=$line
-			fi
-			text+=${rest%%"$all"*}${all/":$line\`"/":$at\`"}
-			rest=${rest#*"$all"}
-		done
-		text+=$rest$'\n'
-	done <"$doc"
-	if [ "$write" -eq 1 ] && [ "$text" != "$(cat "$doc")"$'\n' ]; then
-		printf '%s' "$text" >"$doc"
-	fi
-done
-say "$anchors anchors, $wrong wrong"
-[ "$anchors" -gt 0 ] && [ "$wrong" -eq 0 ]
+	FNR == 1 { quoting = 0 }
+	/^ *```/ { quoting = !quoting && $0 ~ /^ *```c$/; n = named = 0; next }
+	!quoting { next }
+	{ line = trim($0) }
+	match(line, /^\/\* [a-z0-9_]+(\(\))?, [a-z0-9_\/.-]+ \*\/$/) {
+		split(line, word, /[ ,()]+/)
+		anchors++
+		named = 1
+		if (!open_body(word[3], word[2]))
+			bad("there is no " word[2] " in " word[3])
+		next
+	}
+	line == "" || line == "..." || line ~ /^\/\*.*\*\/$/ { next }
+	!named { bad("where is this from? /* FUNCTION(), FILE */"); next }
+	n {
+		quoted++
+		for (i = at + 1; i <= n && body[i] != line; i++)
+			;
+		if (i > n)
+			bad("not there, or not in this order: " line)
+		else
+			at = i
+	}
+	END {
+		print anchors + 0 " functions, " quoted + 0 " lines quoted, " wrong + 0 " wrong"
+		exit !(quoted && !wrong)
+	}' "$@"

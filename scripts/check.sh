@@ -53,10 +53,13 @@ ktap_test codespell check_spelling
 ktap_test pyflakes check_python
 ktap_suite kernel kernel/check.sh
 ktap_suite kernel-selftest kernel/selftest.sh
-if [ -d build/linux ]; then
-	ktap_test "code quoted in docs" scripts/anchors.sh
-	ktap_test "commits and tests named in docs" scripts/named.sh
-	ktap_suite lab-judge lab/selftest/judge.sh
-fi
-ktap_suite lab-klog lab/selftest/klog.sh
+ktap_suite kernel-selftest-fetch kernel/selftest-fetch.sh
+ktap_test "code quoted in docs" scripts/anchors.sh
+ktap_test "commits and tests named in docs" scripts/named.sh
+ktap_test "commands in docs are tagged" docs/run.sh --list
+ktap_suite docs-run docs/run-selftest.sh
+ktap_test "no new test is half done" lab/new-test.sh -c
+for suite in judge klog topology suites verbs; do
+	ktap_suite "lab-$suite" "lab/selftest/$suite.sh"
+done
 ktap_end

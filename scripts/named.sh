@@ -14,12 +14,13 @@ tree=${1:-$PF_BUILD/linux}
 
 # tests SUITE SOURCE...: its kselftests and their variants, or its KUnit tests
 tests() {
-	sed -nE "s/^(TEST_F|TEST_F_TIMEOUT|FIXTURE_VARIANT_ADD)\((alias_\w+|hmm\w*), *(\w+).*/\2.\3/p
+	sed -nE "s/^(TEST_F|TEST_F_TIMEOUT|FIXTURE_VARIANT_ADD)\((\w+), *(\w+).*/\2.\3/p
 		 s/.*KUNIT_CASE\w*\((\w+).*/$1.\1/p" "${@:2}" | sed -E "s/^hmm2?(_fault)?\./$1./"
 }
 have=$(awk 'FNR == 1 { s = "" } /^Subject: / { s = substr($0, 18); next }
 	    s && /^ / { s = s $0; next } s { print s; nextfile }' "$PF_ROOT"/kernel/patches/*/*.patch
 	tests '' "$tree"/tools/testing/selftests/hmm_alias/*.c
+	tests '' "$PF_ROOT"/lab/jobs/*/*.c
 	tests hmm-tests "$tree"/tools/testing/selftests/mm/hmm-tests.c
 	tests hmm "$tree"/mm/tests/hmm_kunit.c
 	tests drm_alias "$tree"/drivers/gpu/drm/tests/drm_alias_test.c
@@ -46,7 +47,7 @@ while IFS=: read -r doc name; do
 	done
 done < <(for doc in "$PF_ROOT"/README.md "$PF_ROOT"/docs/*.md; do
 	tr -s ' \n' ' ' <"$doc" |
-		grep -oE "\`(($suites)?\.[a-z0-9_*.]+)\`|\b($areas): [A-Z][^;,|.(\`\"…]*…?" |
+		grep -oE "\`(($suites)?\.[a-z0-9_*.]+)\`|\b($areas): [A-Z](\(\)|\.[a-z]|[^;,|.(\`\"…])*…?" |
 		sed "s|^|${doc##*/}:|"
 done)
 say "$named commits and tests named, $wrong missing"

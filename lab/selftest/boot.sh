@@ -2,13 +2,14 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # The lab's runner must give each way for a job to end its exact exit code.
-# KTAP. LAB_KERNEL chooses the kernel (default: normal).
+# KTAP. KERNEL chooses the kernel (default: normal).
 
 set -u
 lab=$(cd "$(dirname "$0")/.." && pwd)
+# shellcheck source=scripts/ktap.sh
+. "$lab/../scripts/ktap.sh"
 tmp=$(mktemp -d) || exit 1
 trap 'rm -rf "$tmp"' EXIT
-kernel=${LAB_KERNEL:-normal}
 names=() wants=() texts=()
 export TOPOLOGY=switch
 
@@ -16,19 +17,36 @@ export TOPOLOGY=switch
 # Two at a time, because a boot keeps hardly more than one CPU busy.
 ends() {
 	local n=${#names[@]}
+	# shellcheck disable=SC2254 # it is a glob
+	case $1 in
+	${TEST:-*}) ;;
+	*) return ;;
+	esac
 	names+=("$1") wants+=("$2") texts+=("$3")
 	shift 3
 	while [ "$(jobs -rp | wc -l)" -ge 2 ]; do
 		wait -n
 	done
-	("$lab/run.sh" -k "$kernel" -o "$tmp/$n" "$@" >"$tmp/$n.log" 2>&1
+	(TEST='' "$lab/run.sh" -o "$tmp/$n" "$@" >"$tmp/$n.log" 2>&1
 	 echo $? >"$tmp/$n.rc") &
+}
+
+# attach SOCKET: what gdb does, after a time that is longer than the job may take
+attach() {
+	sleep 4
+	# shellcheck disable=SC2016 # gdb's $c
+	python3 -c 'if True:
+		import socket, sys
+		gdb = socket.socket(socket.AF_UNIX)
+		gdb.connect(sys.argv[1])
+		gdb.sendall(b"$c#63")	# continue
+		while gdb.recv(100): pass' "$1"
 }
 
 # Even when the runner has no chance to clean up, QEMU must go with it.
 killed() {
 	local tries=300 runner
-	"$lab/run.sh" -k "$kernel" -o "$tmp/killed" -- sh -c 'echo up; sleep 1000' &
+	"$lab/run.sh" -o "$tmp/killed" -- sh -c 'echo up; sleep 1000' &
 	runner=$!
 	until grep -q '^up' "$tmp/killed/out" 2>/dev/null; do
 		tries=$((tries - 1))
@@ -45,8 +63,6 @@ killed() {
 	done
 }
 
-echo "KTAP version 1"
-echo "1..13"
 ends hang 124 'hang: the guest did not end' -T 20 -- sleep 1000
 ends true 0 'the job ran' -- sh -c 'echo the job ran'
 ends false 1 '' -- false
@@ -59,30 +75,31 @@ ends warn 125 'WARNING: ' -- \
 ends excused-warn 0 '' -x "$lab/selftest/lkdtm.allow" -- \
 	sh -c 'echo WARNING >/sys/kernel/debug/provoke-crash/DIRECT'
 LAB_TOPOLOGIES=$lab/selftest/topologies \
-	ends wrong-topology 123 'not the one described' -t wrong -- true
+	ends wrong-topology 123 'lab/record.sh wrong' -t wrong -- true
+LAB_TOPOLOGIES=$lab/selftest/topologies \
+	ends recorded-topology 0 '1af4:1110' -r -t wrong -- pci-list
 ends unknown-topology 2 'two-root-ports' -t nonsense -- true
+KERNEL=$tmp/none/bzImage ends no-image 16 'is not built' -- true
+KERNEL=nonsense ends unknown-kernel 2 "no kernel 'nonsense'" -- true
+ACCEL=nonsense ends unknown-accel 2 "no ACCEL 'nonsense'" -- true
+attach "$tmp/gdb" &
+QEMU_ARGS="-S -gdb unix:$tmp/gdb,server=on,wait=off" ends waits-for-gdb 0 '' -T 1 -- true
 ends rdma 0 '100 iters' -- "$lab/selftest/rdma-traffic"
 wait
 
-rc=0
+# ended N: as it was meant to
+ended() {
+	local got
+	got=$(cat "$tmp/$1.rc")
+	cat "$tmp/$1.log"
+	echo "exit code $got, want ${wants[$1]} and '${texts[$1]}'"
+	[ "$got" = "${wants[$1]}" ] &&
+		{ [ -z "${texts[$1]}" ] || grep -qF -- "${texts[$1]}" "$tmp/$1.log"; }
+}
+
+ktap_begin
 for n in "${!names[@]}"; do
-	got=$(cat "$tmp/$n.rc")
-	if [ "$got" = "${wants[n]}" ] &&
-	   { [ -z "${texts[n]}" ] || grep -qF -- "${texts[n]}" "$tmp/$n.log"; }; then
-		echo "ok $((n + 1)) ${names[n]}"
-		continue
-	fi
-	sed 's/^/# /' "$tmp/$n.log"
-	echo "not ok $((n + 1)) ${names[n]} # exit code $got," \
-		"want ${wants[n]} and '${texts[n]}'"
-	rc=1
+	ktap_test "${names[n]}" ended "$n"
 done
-n=$((${#names[@]} + 1))
-if killed >"$tmp/log" 2>&1; then
-	echo "ok $n killed-runner-leaves-nothing"
-else
-	sed 's/^/# /' "$tmp/log"
-	echo "not ok $n killed-runner-leaves-nothing"
-	rc=1
-fi
-exit "$rc"
+ktap_test killed-runner-leaves-nothing killed
+ktap_end

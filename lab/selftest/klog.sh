@@ -6,33 +6,27 @@
 
 set -u
 cd "$(dirname "$0")/klog" || exit 1
+# shellcheck source=scripts/ktap.sh
+. ../../../scripts/ktap.sh
 gate=../../klog-gate.sh
-number=0 rc=0
 
-# expect NAME CODE COMMAND...
-expect() {
-	name=$1 want=$2
-	shift 2
-	number=$((number + 1)) got=0
-	out=$("$@" 2>&1) || got=$?
-	if [ "$got" -eq "$want" ] && { [ "$got" -eq 0 ] || [ -n "$out" ]; }; then
-		echo "ok $number $name"
-	else
-		echo "$out" | sed 's/^/# /'
-		echo "not ok $number $name # exit code $got, want $want, with a reason"
-		rc=1
-	fi
+# exits CODE COMMAND...: and says why, when it is not 0
+exits() {
+	want=$1
+	shift
+	said=$("$@" 2>&1) && got=0 || got=$?
+	echo "$said"
+	echo "exit code $got, want $want, with a reason"
+	[ "$got" -eq "$want" ] && { [ "$got" -eq 0 ] || [ -n "$said" ]; }
 }
 
-set -- *.log
-echo "KTAP version 1"
-echo "1..$(($# + 2))"
-for log; do
+ktap_begin
+for log in *.log; do
 	name=${log%.*.log} code=${log%.log}
-	set -- ../../klog-allow
+	set -- ../../allow/kunit-taint.allow
 	[ ! -e "$name.allow" ] || set -- "$@" "$name.allow"
-	expect "$name" "${code##*.}" "$gate" "$log" "$@"
+	ktap_test "$name" exits "${code##*.}" "$gate" "$log" "$@"
 done
-expect excuse-without-reason 2 "$gate" clean.0.log no-reason.allow
-expect no-such-log 2 "$gate" nonexistent.log
-exit "$rc"
+ktap_test excuse-without-reason exits 2 "$gate" clean.0.log no-reason.allow
+ktap_test no-such-log exits 2 "$gate" nonexistent.log
+ktap_end

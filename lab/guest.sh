@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash disable=SC2034
+#
+# What goes into a guest: a kernel, and programs with their libraries. Sourced
+# after scripts/common.sh.
+
+LAB=$PF_ROOT/lab
+LAB_BUILD=$PF_BUILD/lab
+
+# kernel_name: which kernel the variable KERNEL asks for. The path of a bzImage
+# stands for the normal one.
+kernel_name() {
+	case ${KERNEL:-normal} in
+	normal|*/*) echo normal ;;
+	debug|base) echo "$KERNEL" ;;
+	*) die "$E_USAGE" "no kernel '$KERNEL'; there are: normal debug base," \
+		"and the path of a bzImage" ;;
+	esac
+}
+
+# kernel_image NAME: where kernel/build.sh puts that kernel, or what KERNEL names
+kernel_image() {
+	case $1,${KERNEL:-} in
+	normal,*/*) echo "$KERNEL" ;;
+	*) echo "$PF_BUILD/kernel-$1/arch/x86/boot/bzImage" ;;
+	esac
+}
+
+# kernel_vmlinux NAME: that kernel with its symbols, which may not be there
+kernel_vmlinux() {
+	local image
+	image=$(kernel_image "$1")
+	echo "${image%/arch/x86/boot/*}/vmlinux"
+}
+
+# closure FILE...: the shared libraries that these programs load, one a line
+closure() {
+	# ldd calls a static program and a script an error. Neither is one.
+	{ ldd "$@" 2>/dev/null || :; } |
+		awk '$2 == "=>" && $3 ~ /^\// { print $3 }
+		     $1 ~ /^\// && $2 ~ /^\(/ { print $1 }' | sort -u
+}
+
+# put ROOT FILE...: copies host files to their own paths below ROOT, where /bin,
+# /sbin and /lib* are in /usr, as they are on the host
+put() {
+	local root=$1 file to
+	shift
+	for file; do
+		case $file in
+		/bin/*|/sbin/*|/lib*) to=$root/usr$file ;;
+		*) to=$root$file ;;
+		esac
+		mkdir -p "${to%/*}"
+		cp -L --remove-destination "$file" "$to"
+	done
+}
+
+# pack DIR OUT: DIR as a cpio archive, the same bytes for the same content
+pack() {
+	find "$1" -exec touch -h -d @0 {} +
+	(cd "$1" && find . | LC_ALL=C sort |
+		cpio -o -H newc -R 0:0 --reproducible --quiet) >"$2"
+}
