@@ -641,8 +641,8 @@ static bool ivgpu_has_interconnect(struct drm_pagemap_peer *peer1,
 /*
  * Changes the group of a device in use. What its group was decides whether a
  * page of its VRAM is mapped for a peer, or a peer's for it: so nothing is
- * mapped when it changes. Walkers of page tables may compare the owner of a page
- * that has just gone; they find that out as of any page that moves.
+ * mapped when it changes. Walkers of page tables may still compare the old
+ * owner; they see the change when the page has moved, as for any other page.
  */
 static int ivgpu_vram_regroup(struct ivgpu_device *ivgpu)
 {

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "../kselftest_harness.h"
+#include "sysfs.h"
 
 #define DEVICES	"/sys/bus/pci/devices/"
 #define DRIVER	"/sys/bus/pci/drivers/ivgpu/"
@@ -43,19 +44,6 @@ static ssize_t get(const char *path, char *text, size_t step)
 	text[len] = '\0';
 	close(fd);
 	return n ? n : (ssize_t)len;
-}
-
-static int put(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-	int ret = 0;
-
-	if (fd < 0)
-		return -errno;
-	if (write(fd, text, strlen(text)) < 0)
-		ret = -errno;
-	close(fd);
-	return ret;
 }
 
 FIXTURE(p2pdma_sysfs) {
@@ -88,8 +76,8 @@ FIXTURE_SETUP(p2pdma_sysfs)
 
 FIXTURE_TEARDOWN(p2pdma_sysfs)
 {
-	put(DRIVER "bind", self->bdf);
-	EXPECT_EQ(0, put(self->peer_access, "1"));
+	sysfs_write(DRIVER "bind", self->bdf);
+	EXPECT_EQ(0, sysfs_write(self->peer_access, "1"));
 }
 
 TEST_F(p2pdma_sysfs, modes)
@@ -109,20 +97,20 @@ TEST_F(p2pdma_sysfs, values)
 	static const char *const bad[] = { "2", "x", "-1", "\n" };
 	size_t i;
 
-	ASSERT_EQ(0, put(self->peer_access, "0\n"));
+	ASSERT_EQ(0, sysfs_write(self->peer_access, "0\n"));
 	EXPECT_EQ(2, get(self->peer_access, self->text, 64));
 	EXPECT_STREQ("0\n", self->text);
-	ASSERT_EQ(0, put(self->peer_access, "1"));
+	ASSERT_EQ(0, sysfs_write(self->peer_access, "1"));
 	EXPECT_EQ(2, get(self->peer_access, self->text, 64));
 	EXPECT_STREQ("1\n", self->text);
 	for (i = 0; i < ARRAY_SIZE(bad); i++) {
-		EXPECT_EQ(-EINVAL, put(self->peer_access, bad[i]))
+		EXPECT_EQ(-EINVAL, sysfs_write(self->peer_access, bad[i]))
 			TH_LOG("'%s'", bad[i]);
 		EXPECT_EQ(2, get(self->peer_access, self->text, 64));
 		EXPECT_STREQ("1\n", self->text);
 	}
-	EXPECT_EQ(-EACCES, put(self->bars, "1"));
-	EXPECT_EQ(-EACCES, put(self->clients, "1"));
+	EXPECT_EQ(-EACCES, sysfs_write(self->bars, "1"));
+	EXPECT_EQ(-EACCES, sysfs_write(self->clients, "1"));
 }
 
 /* Anybody may read, and only root may write. */
@@ -139,7 +127,7 @@ TEST_F(p2pdma_sysfs, ordinary_user)
 		    get(self->clients, self->text, 4096) <= 0 ||
 		    get(self->peer_access, self->text, 4096) <= 0)
 			_exit(2);
-		if (put(self->peer_access, "0") != -EACCES)
+		if (sysfs_write(self->peer_access, "0") != -EACCES)
 			_exit(3);
 		_exit(0);
 	}
@@ -271,12 +259,12 @@ TEST_F(p2pdma_sysfs, rebind)
 {
 	int fd[3], i;
 
-	ASSERT_EQ(0, put(self->peer_access, "0"));
+	ASSERT_EQ(0, sysfs_write(self->peer_access, "0"));
 	fd[0] = open(self->peer_access, O_RDWR);
 	fd[1] = open(self->bars, O_RDONLY);
 	fd[2] = open(self->clients, O_RDONLY);
 
-	ASSERT_EQ(0, put(DRIVER "unbind", self->bdf));
+	ASSERT_EQ(0, sysfs_write(DRIVER "unbind", self->bdf));
 	EXPECT_EQ(-ENOENT, get(self->peer_access, self->text, 64));
 	for (i = 0; i < 3; i++) {
 		ASSERT_LE(0, fd[i]);
@@ -286,7 +274,7 @@ TEST_F(p2pdma_sysfs, rebind)
 	EXPECT_EQ(-1, write(fd[0], "1", 1));
 	EXPECT_EQ(ENODEV, errno);
 
-	ASSERT_EQ(0, put(DRIVER "bind", self->bdf));
+	ASSERT_EQ(0, sysfs_write(DRIVER "bind", self->bdf));
 	EXPECT_EQ(2, get(self->peer_access, self->text, 64));
 	EXPECT_STREQ("0\n", self->text);
 	for (i = 0; i < 3; i++) {
@@ -312,7 +300,7 @@ static void *use_file(void *arg)
 	ssize_t n;
 
 	while (!__atomic_load_n(&r->stop, __ATOMIC_RELAXED)) {
-		n = r->write ? put(r->path, r->write) : get(r->path, text, 97);
+		n = r->write ? sysfs_write(r->path, r->write) : get(r->path, text, 97);
 		if (n >= 0)
 			r->done++;
 		else if (n != -ENOENT && n != -ENODEV)
@@ -336,8 +324,8 @@ TEST_F_TIMEOUT(p2pdma_sysfs, rebind_in_use, 600)
 	for (i = 0; i < ARRAY_SIZE(r); i++)
 		ASSERT_EQ(0, pthread_create(&thread[i], NULL, use_file, &r[i]));
 	for (i = 0; i < 20; i++) {
-		EXPECT_EQ(0, put(DRIVER "unbind", self->bdf));
-		EXPECT_EQ(0, put(DRIVER "bind", self->bdf));
+		EXPECT_EQ(0, sysfs_write(DRIVER "unbind", self->bdf));
+		EXPECT_EQ(0, sysfs_write(DRIVER "bind", self->bdf));
 	}
 	for (i = 0; i < ARRAY_SIZE(r); i++)
 		__atomic_store_n(&r[i].stop, true, __ATOMIC_RELAXED);
