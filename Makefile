@@ -29,6 +29,8 @@ help: ## This list
 #= KERNEL_SRC=path a kernel tree or tarball in place of the Debian package
 #= CONFIG=file     make deb: the configuration (default: the distribution's)
 #= STRESS_SECONDS=n STRESS_SEED=n  make stress: how long, and what
+#= SIGNOFF='Name <address>'  make series: who signs; VERSION= TRAILERS= COVER_NOTE=
+#= DESTDIR=dir PREFIX=dir  make install: where to
 #= FORCE=1         let make tree or make refresh overwrite
 
 demo: deps-demo ## Show RDMA reading and writing a GPU's memory, in a guest

@@ -3,7 +3,7 @@
 #
 # run.sh: measures what BENCH names (migrate, the only one) on the base
 # kernel and on ours, prints the table and writes it with its environment to
-# docs/results. Both guests count instructions (ACCEL=icount), so that the
+# build/bench/BENCH.md. Whoever publishes it copies that to docs/results. Both guests count instructions (ACCEL=icount), so that the
 # numbers do not depend on the machine and hardly on the run.
 #
 #	LAB_NO_BUILD=1	build no kernel, take what is there
@@ -64,10 +64,10 @@ for kernel in base normal; do
 	QEMU_ARGS="-d exec,nochain -D $objects/exec.log -dfilter $filter" guest once once
 done
 
-mkdir -p "$PF_ROOT/docs/results" "$PF_BUILD/bench/machine"
+mkdir -p "$PF_BUILD/bench/machine"
 topology_read "${TOPOLOGY:-switch}" "$PF_BUILD/bench/machine"
 "$PF_ROOT/bench/report.py" "$PF_BUILD"/bench/{base,normal} \
-	"$PF_ROOT/docs/results/$bench" \
+	"$PF_BUILD/bench/$bench" \
 	"our series=commit $(git -C "$PF_ROOT" rev-parse --short=12 HEAD), $(find "$PATCHES" -name '*.patch' | wc -l) patches" \
 	"kernel configuration=kernel/configs/base.config, for ours with peerfault.config" \
 	"machine=$cpu, one CPU, $(qemu-system-x86_64 --version | sed -n 's/ version / /; s/ (.*//; 1p'), TCG with -icount shift=0" \

@@ -32,7 +32,7 @@ case ${1:-} in
 esac
 if [ $# -eq 0 ]; then
 	mapfile -t documents < <(cd "$root" &&
-		ls README.md CONTRIBUTING.md docs/*.md kernel/README.md)
+		ls README.md CHANGELOG.md CONTRIBUTING.md docs/*.md docs/results/*.md kernel/README.md)
 	set -- "${documents[@]}"
 fi
 for document; do
@@ -44,7 +44,7 @@ trap 'rm -rf "$blocks"' EXIT
 wrong=0
 "$PF_ROOT/docs/blocks.py" -o "$blocks" "$root" "$@" >"$blocks/list" || wrong=$?
 if [ "$list" -eq 1 ] || [ "$wrong" -ne 0 ]; then
-	column -t -s $'\t' "$blocks/list"
+	sed 's/\t/  /g' "$blocks/list"
 	[ "$wrong" -eq 0 ] || die "$E_FAIL" "the documents are not as docs/blocks.py wants them"
 	exit 0
 fi

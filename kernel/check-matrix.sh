@@ -65,7 +65,7 @@ build() {
 
 # check_build NAME ARCH SPARSE FRAGMENT...
 check_build() {
-	local name=$1 out=$PF_BUILD/builds/$1 log=$PF_LOG/builds-$1.log i
+	local name=$1 out=$PF_BUILD/matrix/$1 log=$PF_LOG/matrix-$1.log i
 	local fragments=() off=() objects=() old=() sparse_too=$3
 	export ARCH=$2 CROSS_COMPILE=
 	[ "$ARCH" != arm64 ] || CROSS_COMPILE=aarch64-linux-gnu-
@@ -99,7 +99,7 @@ check_listed() {
 	awk '!/^#/ { print $2 }' "$PF_ROOT/kernel/objects" |
 		sed 's#[^/]*/\.\./##; s/o$/c/' | sort | comm -23 "$found.c" - |
 		sed 's/$/ is not in kernel\/objects/' >"$found"
-	built_objects "$TREE" "$PF_BUILD/builds/all/.config" | wc -l |
+	built_objects "$TREE" "$PF_BUILD/matrix/all/.config" | wc -l |
 		grep -qx "$(grep -vc '^#' "$PF_ROOT/kernel/objects")" ||
 		echo "the build 'all' leaves out an object of kernel/objects" >>"$found"
 	result "all touched files are built" "$found"
@@ -134,8 +134,8 @@ cocci() {
 "$PF_ROOT/kernel/tree.sh" >&2
 kernel_env "$PF_ROOT"
 base_tree
-mkdir -p "$PF_BUILD/builds" "$PF_LOG"
-found=$PF_BUILD/builds/found
+mkdir -p "$PF_BUILD/matrix" "$PF_LOG"
+found=$PF_BUILD/matrix/found
 
 tgit diff --name-only --diff-filter=d base HEAD -- '*.c' |
 	grep -vE '^(tools|Documentation|samples|scripts)/' | sort >"$found.c"

@@ -26,7 +26,9 @@ kernels="build/linux-base:1900 build/kernel-base:400 build/kernel-debug:1200"
 
 case $verb in
 install)
-	memory=100 makes= ;;
+	# The tools need a C compiler, on any distribution.
+	command -v cc >/dev/null || die "$E_PACKAGE" "cc not found, package gcc"
+	exit 0 ;;
 tree | refresh | series)
 	;;
 kernel | demo | shell)
@@ -37,7 +39,7 @@ check)
 	groups="$groups check" makes="$makes $checks" ;;
 check-matrix)
 	groups="$groups check matrix"
-	makes="$makes build/linux-base:1900 build/builds:5000" ;;
+	makes="$makes build/linux-base:1900 build/matrix:5000" ;;
 deb)
 	groups="$groups deb" makes="$makes build/kernel-deb:12000" ;;
 test)
@@ -47,7 +49,7 @@ test-all)
 	makes="$makes $boots $checks $kernels build/bare:9000" ;;
 test-long)
 	groups="$groups guest check matrix deb bare" memory=$guest_memory
-	makes="$makes $boots $checks $kernels build/bare:9000 build/builds:5000" ;;
+	makes="$makes $boots $checks $kernels build/bare:9000 build/matrix:5000 build/kernel-deb:12000" ;;
 *)
 	die "$E_USAGE" "usage: preflight.sh VERB; no verb '$verb'" ;;
 esac

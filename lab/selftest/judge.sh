@@ -70,18 +70,18 @@ done < <(sed -n 's/^E_\(TOPOLOGY\|TIMEOUT\|LOG\|VM\)=\([0-9]*\)\t# /\2 /p' \
 	"$lab/../scripts/common.sh")
 
 # What it says of a test that has failed
-failed=("$v" 1..2 'ok 1 a' '    # Subtest: alias_dma' '    1..2' '    ok 1 f.a'
+failed=("$v" 1..2 'ok 1 a' '    # Subtest: dma_life' '    1..2' '    ok 1 f.a'
 	'    #  RUN           f.v.munmap ...'
-	'    # alias_dma.c:587:munmap:Expected 0 (0) == leaked (2048)'
+	'    # dma_life.c:587:munmap:Expected 0 (0) == leaked (2048)'
 	'    # munmap: Test failed'
 	'    #          FAIL  f.v.munmap' '    not ok 2 f.v.munmap'
-	'not ok 2 alias_dma # exit code 1')
-ktap_test says-the-name says 'dma@iommu: alias_dma.f.v.munmap: failed' \
+	'not ok 2 dma_life # exit code 1')
+ktap_test says-the-name says 'dma@iommu: dma_life.f.v.munmap: failed' \
 	"2 1 0" dma@iommu 1 "${failed[@]}"
-ktap_test says-the-assertion says 'alias_dma.c:587:munmap:Expected 0 (0) == leaked (2048)' \
+ktap_test says-the-assertion says 'dma_life.c:587:munmap:Expected 0 (0) == leaked (2048)' \
 	"2 1 0" dma@iommu 1 "${failed[@]}"
 ktap_test says-how-to-repeat-it says \
-	"again: make test SUITE=dma@iommu TEST='alias_dma.f.v.munmap'" \
+	"again: make test SUITE=dma@iommu TEST='dma_life.f.v.munmap'" \
 	"2 1 0" dma@iommu 1 "${failed[@]}"
 ktap_test repeats-a-name-with-blanks says \
 	"again: make test SUITE=topo@switch TEST='kernel?GPU0?DMA0'" \
