@@ -82,11 +82,11 @@ offline() {
 unsupported() {
 	local root=$machines/root rc=0 said=$PF_LOG/bare-$suite-unsupported.log
 	sed -i 's/^VERSION_ID=.*/VERSION_ID="11"/' "$root/etc/os-release"
-	in_machine "$root" root \
-		'cd peerfault && rm -rf build && scripts/preflight.sh demo' \
+	in_machine "$root" root 'git -c advice.detachedHead=false clone -q \
+		/srv/peerfault other && cd other && scripts/preflight.sh demo' \
 		>"$said" 2>&1 || rc=$?
 	cat "$said"
-	[ "$rc" -eq "$E_PACKAGE" ] && [ ! -e "$root/root/peerfault/build" ] || return
+	[ "$rc" -eq "$E_PACKAGE" ] && [ ! -e "$root/root/other/build" ] || return
 	grep -q '^error 10: this is not Debian 12 or 13 .* ibverbs-utils ' "$said"
 }
 
@@ -98,5 +98,9 @@ ktap_test "make demo without network stops" offline
 ktap_test "make demo as root" demo root
 ktap_test "make demo as a user with sudo" demo tester
 ktap_test "make demo on another distribution stops" unsupported
-[ -n "${BARE_KEEP:-}" ] || rm -rf --one-file-system "$machines"
+# Minutes, on a slow disk: nobody waits for it.
+if [ -z "${BARE_KEEP:-}" ]; then
+	mv "$machines" "$machines.$$"
+	nice rm -rf --one-file-system "$machines.$$" >/dev/null 2>&1 </dev/null 9>&- &
+fi
 ktap_end || exit "$E_FAIL"
