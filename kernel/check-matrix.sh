@@ -6,7 +6,8 @@
 # Usage: check-matrix.sh [NAME...]   (those of the list below, listed, cocci;
 # default: all)
 #
-# The base is only built where the patched tree warns.
+# The base is only built where the patched tree warns. `adapted` is our tree with
+# the patches of kernel/adapt, which make room for series in flight.
 set -eu
 # shellcheck source=SCRIPTDIR/../scripts/common.sh
 . "$(dirname "$0")/../scripts/common.sh"
@@ -28,6 +29,7 @@ no-hmm     x86_64 C=0 no-hmm
 arm64      arm64  C=1
 arm64-none arm64  C=0 no-p2pdma no-private no-thp no-odp
 i386       i386   C=0 i386
+adapted    x86_64 C=0
 '
 configs=$PF_ROOT/kernel/configs
 base=$PF_BUILD/linux-base
@@ -66,7 +68,7 @@ build() {
 # check_build NAME ARCH SPARSE FRAGMENT...
 check_build() {
 	local name=$1 out=$PF_BUILD/matrix/$1 log=$PF_LOG/matrix-$1.log i
-	local fragments=() off=() objects=() old=() sparse_too=$3
+	local fragments=() off=() objects=() old=() sparse_too=$3 src=$TREE
 	export ARCH=$2 CROSS_COMPILE=
 	[ "$ARCH" != arm64 ] || CROSS_COMPILE=aarch64-linux-gnu-
 	shift 3
@@ -74,10 +76,15 @@ check_build() {
 	fragments=("$configs/base.config" "$configs/peerfault.config"
 		   "$configs/check.config" "${off[@]}")
 
-	configure "$TREE" "$out" "${fragments[@]}" >"$log" 2>&1
+	if [ "$name" = adapted ]; then
+		src=$PF_BUILD/matrix/linux
+		side_tree "$src" "$(tgit rev-parse HEAD)" >&2
+		git -C "$src" apply "$PF_ROOT"/kernel/adapt/*.patch
+	fi
+	configure "$src" "$out" "${fragments[@]}" >"$log" 2>&1
 	[ ${#off[@]} -eq 0 ] || verify_config "$out/.config" "${off[@]}"
-	mapfile -t objects < <(built_objects "$TREE" "$out/.config")
-	build "$TREE" "$out" "$sparse_too" "${objects[@]}" >>"$log" 2>&1 || :
+	mapfile -t objects < <(built_objects "$src" "$out/.config")
+	build "$src" "$out" "$sparse_too" "${objects[@]}" >>"$log" 2>&1 || :
 	{
 		warnings "$log"
 		for i in "${objects[@]}"; do
