@@ -20,7 +20,7 @@ help: ## This list
 	@sed -n 's/^#= /  /p' Makefile
 	@echo "Exit codes ('error NN: ...'): scripts/common.sh"
 #= TOPOLOGY=name   the machine to boot, a file in lab/topologies
-#= KERNEL=name     normal, debug, base (unpatched), or the path of a bzImage
+#= KERNEL=name     normal, debug, base (unpatched), no-p2pdma, or the path of a bzImage
 #= SUITE="name..." make test: these suites, NAME[@TOPOLOGY[+KERNEL]] of lab/suites
 #= TEST=glob       make test: of SUITE, the tests that it names
 #= JOBS=n          make test: so many guests at a time

@@ -6,6 +6,7 @@
 #   KERNEL=normal (default)  build/kernel-normal        our tree
 #   KERNEL=debug             build/kernel-debug  our tree, debug.config added
 #   KERNEL=base              build/kernel-base   the base, without our options
+#   KERNEL=no-p2pdma         build/kernel-no-p2pdma     our tree, without CONFIG_PCI_P2PDMA
 #   KERNEL=DIR/IMAGE         no build: that image, which has to be there
 #
 # The image is arch/x86/boot/bzImage below that directory.
@@ -45,8 +46,12 @@ base)
 	src=$PF_BUILD/linux-base
 	set -- base unpatched
 	;;
+no-p2pdma)
+	out=$PF_BUILD/kernel-no-p2pdma
+	set -- base peerfault without/no-p2pdma
+	;;
 *)
-	die "$E_USAGE" "KERNEL=$kernel: normal, debug, base, or a path with a slash"
+	die "$E_USAGE" "KERNEL=$kernel: there are: $PF_KERNELS, or a path with a slash"
 	;;
 esac
 

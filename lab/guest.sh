@@ -11,10 +11,10 @@ LAB_BUILD=$PF_BUILD/lab
 # stands for the normal one.
 kernel_name() {
 	case ${KERNEL:-normal} in
-	normal|*/*) echo normal ;;
-	debug|base) echo "$KERNEL" ;;
-	*) die "$E_USAGE" "no kernel '$KERNEL'; there are: normal debug base," \
-		"and the path of a bzImage" ;;
+	*/*) echo normal ;;
+	*)	[[ " $PF_KERNELS " == *" ${KERNEL:-normal} "* ]] || die "$E_USAGE" \
+			"no kernel '$KERNEL'; there are: $PF_KERNELS, and the path of a bzImage"
+		echo "${KERNEL:-normal}" ;;
 	esac
 }
 

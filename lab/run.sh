@@ -20,7 +20,7 @@ Runs COMMAND in the guest and prints its output. COMMAND is a program in the
 guest or, if it contains a slash, a file of the host that is copied in.
 
   -t TOPOLOGY	a file in lab/topologies (default: \$TOPOLOGY, else switch)
-  -k KERNEL	normal, debug or base (default: \$KERNEL, else normal)
+  -k KERNEL	see kernel/build.sh (default: \$KERNEL, else normal)
   -T SECONDS	give up after so long (default: 120)
   -o DIR	keep console.log, out, files/, qemu.log, trace here
 		(default: build/log/run-TOPOLOGY-KERNEL)
@@ -66,10 +66,8 @@ shift $((OPTIND - 1))
 case $limit in
 ''|*[!0-9]*|0) die "$E_USAGE" "-T wants seconds, not '$limit'" ;;
 esac
-case $kernel in
-normal|debug|base) ;;
-*) die "$E_USAGE" "no kernel '$kernel'; there are: normal debug base" ;;
-esac
+[[ " $PF_KERNELS " == *" $kernel "* ]] ||
+	die "$E_USAGE" "no kernel '$kernel'; there are: $PF_KERNELS"
 topology_files "$topology" >/dev/null
 image=$(kernel_image "$kernel")
 [ -f "$image" ] || die "$E_BUILD" "$image is not built (make kernel)"

@@ -9,14 +9,14 @@ SUITES=${LAB_SUITES:-$PF_ROOT/lab/suites}	# lab/selftest has its own
 # "run TIER KERNEL NAME TOPOLOGY", TABs in between; one line for each boot. ALLOW
 # is - for none, and TOPOLOGY is - on the host.
 suites_read() {
-	awk -v topologies="$(topology_names | paste -sd' ')" \
+	awk -v kernels="host $PF_KERNELS" -v topologies="$(topology_names | paste -sd' ')" \
 		-v allows="$(cd "$PF_ROOT/lab/allow" && printf '%s\n' *.allow |
 			     sed 's/\.allow$//' | paste -sd' ')" '
 	BEGIN {
 		OFS = "\t"
 		split("test all long", word, " ")
 		for (n in word) tier[word[n]]
-		split("host normal debug base", word, " ")
+		split(kernels, word, " ")
 		for (n in word) kernel[word[n]]
 		split(allows, word, " ")
 		for (n in word) allow[word[n]]
@@ -65,7 +65,7 @@ suites_read() {
 		if (!($2 in tier))
 			wrong("no such tier; there are: test all long")
 		else if (!($3 in kernel))
-			wrong("no such kernel; there are: host normal debug base")
+			wrong("no such kernel; there are: " kernels)
 		else if (!($4 in suite))
 			wrong("no such suite above")
 		else if ($3 == "host" && NF > 4)

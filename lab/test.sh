@@ -105,10 +105,8 @@ named() {
 		topology=${TOPOLOGY:-switch} ;;
 	esac
 	topology_files "$topology" >/dev/null
-	case $kernel in
-	normal|debug|base) ;;
-	*) die "$E_USAGE" "no kernel '$kernel'; there are: normal debug base" ;;
-	esac
+	[[ " $PF_KERNELS " == *" $kernel "* ]] ||
+		die "$E_USAGE" "no kernel '$kernel'; there are: $PF_KERNELS"
 	item "$name" "$kernel" "$topology"
 }
 

@@ -10,6 +10,9 @@
 # It sets PF_ROOT (the clone), PF_BUILD (what `make clean` removes), PF_LOG
 # (one log per step) and PF_CACHE (survives the clone, shared by all clones).
 
+# What KERNEL= and lab/suites name, see kernel/build.sh
+PF_KERNELS='normal debug base no-p2pdma'
+
 # Exit codes. This is the only list of them. make turns every failure of a
 # recipe into its own 2, so die() also prints the code.
 E_FAIL=1	# tests or checks ran, and at least one failed
