@@ -1,12 +1,13 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# bare.sh [-r] SUITE: `make demo` on a machine that has nothing. Makes a
+# bare.sh [-r] [-t] SUITE: `make demo` on a machine that has nothing. Makes a
 # minimal Debian SUITE (bookworm or trixie), with the packages of the group
 # `start` and sudo, clones this repository's HEAD in it, and runs `make demo`
 # there as root, and once more as a user who has sudo. KTAP on stdout.
 #
 #	-r		make the minimal Debian anew (else: once for each list of packages)
+#	-t		`make test` as well, as root, after the demo
 #	KERNEL=path	a bzImage: only compiling the kernel is left out
 #	BARE_KEEP=1	keep the machines in build/bare (else: only when one fails, its log)
 #
@@ -21,15 +22,19 @@ set -eu
 # shellcheck source=SCRIPTDIR/../../scripts/ktap.sh
 . "$PF_ROOT/scripts/ktap.sh"
 
-refresh=
-if [ "${1:-}" = -r ]; then
-	refresh=1
-	shift
-fi
+refresh='' with_test=''
+while getopts rt option; do
+	case $option in
+	r) refresh=1 ;;
+	t) with_test=1 ;;
+	*) exit "$E_USAGE" ;;
+	esac
+done
+shift $((OPTIND - 1))
 suite=${1:-}
 case $suite in
 bookworm | trixie) ;;
-*) die "$E_USAGE" "usage: bare.sh [-r] SUITE, which is bookworm or trixie" ;;
+*) die "$E_USAGE" "usage: bare.sh [-r] [-t] SUITE, which is bookworm or trixie" ;;
 esac
 kernel=${KERNEL:-}
 case $kernel in
@@ -65,6 +70,15 @@ demo() {
 		{ echo "no last line of the demo, log: $log"; return 1; }
 }
 
+# as_tested: `make test` where the demo has run
+as_tested() {
+	local log=$PF_LOG/bare-$suite-test.log
+	in_machine "$machines/root" root \
+		"cd peerfault && make test ${kernel:+KERNEL=/srv/bzImage}" >"$log" 2>&1 || :
+	tail -n 40 "$log"
+	grep -qE '^[0-9]+ passed, 0 failed, [0-9]+ skipped$' "$log"
+}
+
 # Without network: all packages are named, and nothing is left half-done.
 offline() {
 	local root=$machines/root rc=0 said=$PF_LOG/bare-$suite-offline.log
@@ -92,10 +106,11 @@ unsupported() {
 
 prepare 9000
 
-ktap_begin 5
+ktap_begin $((5 + ${with_test:-0}))
 ktap_test "minimal $suite" minimal
 ktap_test "make demo without network stops" offline
 ktap_test "make demo as root" demo root
+[ -z "$with_test" ] || ktap_test "make test as root" as_tested
 ktap_test "make demo as a user with sudo" demo tester
 ktap_test "make demo on another distribution stops" unsupported
 # Minutes, on a slow disk: nobody waits for it.
