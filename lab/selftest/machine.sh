@@ -47,13 +47,15 @@ minimal() {
 	if [ -z "$refresh" ] && [ -f "$image" ] && [ "$(cat "$image.key")" = "$key" ]; then
 		return
 	fi
-	rm -f "$image" "$image.key"
+	rm -rf "$image" "$image.key"
 	mkdir -p "$debs"
 	need_space "$PF_CACHE" 1500 "a minimal Debian and its packages"
 	for uri in $("$PF_ROOT/kernel/fetch.sh" --mirrors); do
 		echo "from $uri"
-		mmdebstrap --variant=minbase --include="$key" --keyring="$keyring" \
+		# Said, because it takes the format from the end of the name.
+		mmdebstrap --format=tar --variant=minbase --include="$key" --keyring="$keyring" \
 			"$suite" "$image.new" "$uri" || continue
+		tar -tf "$image.new" ./etc/os-release || return
 		mv "$image.new" "$image"
 		echo "$key" >"$image.key"
 		return
