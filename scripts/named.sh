@@ -15,7 +15,7 @@ tree=${1:-$PF_BUILD/linux}
 # tests SUITE SOURCE...: its kselftests and their variants, or its KUnit tests
 tests() {
 	sed -nE "s/^(TEST_F|TEST_F_TIMEOUT|FIXTURE_VARIANT_ADD)\((\w+), *(\w+).*/\2.\3/p
-		 s/.*KUNIT_CASE\w*\((\w+).*/$1.\1/p" "${@:2}" | sed -E "s/^hmm2?(_fault)?\./$1./"
+		 s/.*KUNIT_CASE\w*\((\w+).*/$1.\1/p" "${@:2}" | sed -E "s/^hmm2?(_fault|_fork)?\./$1./"
 }
 have=$(awk 'FNR == 1 { s = "" } /^Subject: / { s = substr($0, 18); next }
 	    s && /^ / { s = s $0; next } s { print s; nextfile }' "$PF_ROOT"/kernel/patches/*/*.patch

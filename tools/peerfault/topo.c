@@ -120,6 +120,8 @@ static void explain_dma(struct pair *pair)
 	}
 	if (client->untrusted)
 		BECAUSE(pair, "importer is untrusted: firmware calls its port external");
+	if (client->vetoed)
+		BECAUSE(pair, "importer is vetoed: its p2pdma_client is 0");
 	if (!strcmp(client->map, "not-supported")) {
 		if (pair->below_one && *pair->acs_at)
 			BECAUSE(pair, "ACS at %s redirects requests to the host bridge, which is not known to forward them",

@@ -19,6 +19,7 @@ struct client {
 	char map[NAME_LEN];
 	int distance;
 	bool untrusted;
+	bool vetoed;
 };
 
 /* A line of p2pdma/bars, and the device that it is of */

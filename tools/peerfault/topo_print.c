@@ -152,10 +152,11 @@ static void json_pair(const struct pair *p)
 	json_key("importer_device", *p->importer->bdf ? p->importer->bdf : NULL);
 	json_key("fabric", topo_fabric(p));
 	if (p->client)
-		printf("\"distance\": %d, \"untrusted\": %s, ",
-		       p->client->distance, answer_json[p->client->untrusted]);
+		printf("\"distance\": %d, \"untrusted\": %s, \"vetoed\": %s, ",
+		       p->client->distance, answer_json[p->client->untrusted],
+		       answer_json[p->client->vetoed]);
 	else
-		printf("\"distance\": null, \"untrusted\": null, ");
+		printf("\"distance\": null, \"untrusted\": null, \"vetoed\": null, ");
 	json_words("acs_redirect", p->acs == UNKNOWN || !*p->importer->bdf ?
 		   NULL : p->acs_at);
 	printf("\"peer_access\": %s, \"why_not\": ", *p->why ? "false" : "true");

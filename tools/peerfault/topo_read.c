@@ -189,14 +189,15 @@ static void read_clients(const char *bdf, struct client **clients, size_t *n)
 		return;
 	while (fgets(line, sizeof(line), f)) {
 		struct client client = { 0 };
-		int untrusted;
+		int untrusted, vetoed;
 
 		/* A line may be cut when devices come and go meanwhile. */
-		if (sscanf(line, "client=%255s map=%255s distance=%d untrusted=%d",
+		if (sscanf(line, "client=%255s map=%255s distance=%d untrusted=%d vetoed=%d",
 			   client.bdf, client.map, &client.distance,
-			   &untrusted) != 4)
+			   &untrusted, &vetoed) != 5)
 			continue;
 		client.untrusted = untrusted;
+		client.vetoed = vetoed;
 		*GROW(*clients, *n) = client;
 	}
 	fclose(f);

@@ -16,7 +16,13 @@
  * 5. edu_invalidate() stops the device and unmaps. It is the only thing that
  *    keeps a page, or an alias, in its place: nothing is pinned.
  *
- * Nothing here depends on which driver exports the memory.
+ * No lock is held while pages are faulted, because user space decides how long
+ * that takes, with userfaultfd or FUSE. So the MR may be gone afterwards.
+ *
+ * Nothing here depends on which driver exports the memory. The driver binds to
+ * no device by itself, because there may be another one for edu:
+ *
+ *	echo 1234 11e8 > /sys/bus/pci/drivers/test_hmm_dma/new_id
  */
 #include <linux/capability.h>
 #include <linux/dma-mapping.h>
@@ -32,6 +38,7 @@
 #include <linux/moduleparam.h>
 #include <linux/pci.h>
 #include <linux/pci-p2pdma.h>
+#include <linux/security.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
@@ -57,25 +64,26 @@ MODULE_PARM_DESC(dma_bits, "assumed width in bits of a device's DMA addresses; r
 /**
  * struct edu_dev - one device, as long as it is bound or a file is open
  * @ref: one for the bound driver, and one for each open file
- * @sem: held for reading to use the device or an MR, for writing to register or
- *	end them; taken before the mmap lock
- * @gone: unbound
+ * @lock: serializes registration, its end, and unbind; protects @mrs. It is not
+ *	held while pages are faulted. Taken before the mmap lock.
+ * @gone: unbound; written with both locks held
  * @mrs: MRs that have a notifier
- * @engine: one transfer at a time; innermost lock
+ * @engine_lock: one transfer at a time; innermost lock
  * @broken: the device did not finish a transfer, and is disabled
- * @pdev: the PCI device, unless @gone
+ * @pdev: the PCI device, with a reference; not to be used if @gone, except as
+ *	&hmm_range.p2p_client
  * @regs: BAR 0
- * @bounce: memory for read() and write()
+ * @bounce: memory for read() and write(); protected by @engine_lock
  * @bounce_dma: its DMA address
  * @misc: the character device
  * @name: its name
  */
 struct edu_dev {
 	struct kref ref;
-	struct rw_semaphore sem;
+	struct mutex lock;
 	bool gone;
 	struct list_head mrs;
-	struct mutex engine;
+	struct mutex engine_lock;
 	bool broken;
 	struct pci_dev *pdev;
 	void __iomem *regs;
@@ -94,7 +102,9 @@ struct edu_dev {
  * @npages: 0 until the range is registered
  * @p2p: aliases are requested
  * @lock: held by edu_invalidate(), and while the device accesses memory;
- *	protects @map and @dma
+ *	protects @registered, @map and @dma
+ * @registered: @start, @npages and @p2p are final, @map and @dma are there, and
+ *	the device may be used
  * @map: the pages and where they are mapped. All its entries are of one size,
  *	as those of a NIC's translation table: PAGE_SIZE, or PMD_SIZE as long as
  *	all memory comes in such pieces
@@ -108,49 +118,100 @@ struct edu_mr {
 	unsigned long npages;
 	bool p2p;
 	struct mutex lock;
+	bool registered;
 	struct hmm_dma_map map;
 	dma_addr_t *dma;
 };
 
 static void edu_free(struct kref *ref)
 {
-	kfree(container_of(ref, struct edu_dev, ref));
+	struct edu_dev *dev = container_of(ref, struct edu_dev, ref);
+
+	pci_dev_put(dev->pdev);
+	kfree(dev);
+}
+
+/* The registers of a device that was pulled out read as all ones. */
+static bool edu_done(u64 cmd)
+{
+	return !(cmd & EDU_DMA_START) || cmd == U64_MAX;
+}
+
+/*
+ * While QEMU unplugs any device, registers may read as zero for a moment, and
+ * writes get lost. So nothing here rests on a single access.
+ */
+static int edu_set_addr(struct edu_dev *dev, u64 src, u64 dst, u32 size)
+{
+	unsigned int tries;
+
+	for (tries = 0; tries < 10; tries++) {
+		writeq(src, dev->regs + EDU_DMA_SRC);
+		writeq(dst, dev->regs + EDU_DMA_DST);
+		writeq(size, dev->regs + EDU_DMA_COUNT);
+		if (readq(dev->regs + EDU_DMA_SRC) == src &&
+		    readq(dev->regs + EDU_DMA_DST) == dst &&
+		    readq(dev->regs + EDU_DMA_COUNT) == size)
+			return 0;
+		usleep_range(1000, 2000);
+	}
+	return -EIO;
+}
+
+static int edu_wait(struct edu_dev *dev)
+{
+	u64 cmd;
+	int ret;
+
+	do {
+		ret = readq_poll_timeout(dev->regs + EDU_DMA_CMD, cmd,
+					 edu_done(cmd), 1000, EDU_TIMEOUT_US);
+		if (ret)
+			return ret;
+		usleep_range(1000, 2000);
+		cmd = readq(dev->regs + EDU_DMA_CMD);
+	} while (!edu_done(cmd));
+
+	return cmd == U64_MAX || !pci_device_is_present(dev->pdev) ? -EIO : 0;
 }
 
 /*
  * Moves bytes between a bus address and the buffer. When this returns the
  * device is idle, whatever happened: callers hold what keeps @addr mapped.
  */
-static int edu_transfer(struct edu_dev *dev, dma_addr_t addr, u32 offset,
-			u32 size, bool to_bus)
+static int edu_transfer_locked(struct edu_dev *dev, dma_addr_t addr, u32 offset,
+			       u32 size, bool to_bus)
 {
-	u64 buf = EDU_BUF + offset, cmd;
+	u64 buf = EDU_BUF + offset;
 	int ret;
 
-	mutex_lock(&dev->engine);
-	if (dev->broken) {
-		mutex_unlock(&dev->engine);
+	lockdep_assert_held(&dev->engine_lock);
+
+	if (dev->gone)
+		return -ENODEV;
+	if (dev->broken)
 		return -EIO;
+
+	ret = edu_set_addr(dev, to_bus ? buf : addr, to_bus ? addr : buf, size);
+	if (!ret) {
+		writeq(EDU_DMA_START | (to_bus ? EDU_DMA_TO_BUS : 0),
+		       dev->regs + EDU_DMA_CMD);
+		ret = edu_wait(dev);
 	}
-	writeq(to_bus ? buf : addr, dev->regs + EDU_DMA_SRC);
-	writeq(to_bus ? addr : buf, dev->regs + EDU_DMA_DST);
-	writeq(size, dev->regs + EDU_DMA_COUNT);
-	writeq(EDU_DMA_START | (to_bus ? EDU_DMA_TO_BUS : 0),
-	       dev->regs + EDU_DMA_CMD);
-	ret = readq_poll_timeout(dev->regs + EDU_DMA_CMD, cmd,
-				 !(cmd & EDU_DMA_START) || cmd == U64_MAX,
-				 1000, EDU_TIMEOUT_US);
-	/*
-	 * The registers of a device that was pulled out read as all ones. On
-	 * QEMU they may read as zero, which would mean that it is done.
-	 */
-	if (ret || cmd == U64_MAX || !pci_device_is_present(dev->pdev)) {
+	if (ret) {
 		pci_clear_master(dev->pdev);
 		dev->broken = true;
 		ret = -EIO;
 	}
-	mutex_unlock(&dev->engine);
 	return ret;
+}
+
+static int edu_transfer(struct edu_dev *dev, dma_addr_t addr, u32 offset,
+			u32 size, bool to_bus)
+{
+	guard(mutex)(&dev->engine_lock);
+
+	return edu_transfer_locked(dev, addr, offset, size, to_bus);
 }
 
 static size_t edu_entry(struct edu_mr *mr, unsigned long addr)
@@ -220,7 +281,7 @@ static bool edu_split(struct edu_mr *mr)
 	bool split;
 
 	mutex_lock(&mr->lock);
-	split = mr->map.dma_entry_size != PAGE_SIZE;
+	split = mr->registered && mr->map.dma_entry_size != PAGE_SIZE;
 	if (split) {
 		edu_unmap(mr, mr->start, mr->start + mr->npages * PAGE_SIZE);
 		/* It was allocated for this many entries, whatever their size */
@@ -279,8 +340,8 @@ static int edu_map(struct edu_mr *mr, struct hmm_range *range,
 }
 
 /*
- * Returns 0 with mr->lock held: until it is dropped, the pages stay mapped and
- * stay in place.
+ * Returns 0 with mr->lock held: until it is dropped, the MR stays, and its pages
+ * stay mapped and stay in place.
  */
 static int edu_fault_and_lock(struct edu_mr *mr, unsigned long start,
 			      unsigned long end, bool write, unsigned long fail)
@@ -315,6 +376,12 @@ static int edu_fault_and_lock(struct edu_mr *mr, unsigned long start,
 		if (ret)
 			break;
 		mutex_lock(&mr->lock);
+		/* Without a notifier, nothing says that pages have moved. */
+		if (!mr->registered) {
+			mutex_unlock(&mr->lock);
+			ret = -ENODEV;
+			break;
+		}
 		if (mmu_interval_read_retry(range.notifier,
 					    range.notifier_seq)) {
 			mutex_unlock(&mr->lock);
@@ -341,7 +408,7 @@ static int edu_mr_register(struct edu_mr *mr,
 	struct device *dma_dev = &mr->dev->pdev->dev;
 	int ret;
 
-	lockdep_assert_held_write(&mr->dev->sem);
+	lockdep_assert_held(&mr->dev->lock);
 
 	if (mr->npages)
 		return -EBUSY;
@@ -369,6 +436,9 @@ static int edu_mr_register(struct edu_mr *mr,
 	if (ret)
 		goto err_map;
 	list_add(&mr->link, &mr->dev->mrs);
+	mutex_lock(&mr->lock);
+	mr->registered = true;
+	mutex_unlock(&mr->lock);
 	return 0;
 
 err_map:
@@ -381,10 +451,11 @@ err_dma:
 
 static void edu_mr_unregister(struct edu_mr *mr)
 {
-	lockdep_assert_held_write(&mr->dev->sem);
+	lockdep_assert_held(&mr->dev->lock);
 
 	mmu_interval_notifier_remove(&mr->notifier);
 	mutex_lock(&mr->lock);
+	mr->registered = false;
 	edu_unmap(mr, mr->start, mr->start + mr->npages * PAGE_SIZE);
 	mutex_unlock(&mr->lock);
 	hmm_dma_map_free(&mr->dev->pdev->dev, &mr->map);
@@ -393,13 +464,24 @@ static void edu_mr_unregister(struct edu_mr *mr)
 }
 
 /* Is this memory of the MR, and is the caller the process that owns it? */
-static int edu_mr_check(struct edu_mr *mr, u64 addr, u64 size)
+static int edu_mr_check_locked(struct edu_mr *mr, u64 addr, u64 size)
 {
-	if (!mr->npages || !size || addr < mr->start ||
+	lockdep_assert_held(&mr->lock);
+
+	if (READ_ONCE(mr->dev->gone))
+		return -ENODEV;
+	if (!mr->registered || !size || addr < mr->start ||
 	    addr - mr->start >= mr->npages * PAGE_SIZE ||
 	    size > mr->npages * PAGE_SIZE - (addr - mr->start))
 		return -EINVAL;
 	return current->mm == mr->notifier.mm ? 0 : -EXDEV;
+}
+
+static int edu_mr_check(struct edu_mr *mr, u64 addr, u64 size)
+{
+	guard(mutex)(&mr->lock);
+
+	return edu_mr_check_locked(mr, addr, size);
 }
 
 static int edu_mr_fault(struct edu_mr *mr, const struct hmm_dma_fault *args)
@@ -413,7 +495,7 @@ static int edu_mr_fault(struct edu_mr *mr, const struct hmm_dma_fault *args)
 		return -EINVAL;
 
 	ret = edu_fault_and_lock(mr, args->addr, args->addr + args->size,
-				 args->flags & HMM_DMA_WRITE, args->fail);
+				 args->flags & HMM_DMA_WRITE, args->fail_addr);
 	if (!ret)
 		mutex_unlock(&mr->lock);
 	return ret;
@@ -436,15 +518,19 @@ static int edu_mr_xfer(struct edu_mr *mr, const struct hmm_dma_xfer *args)
 	if (args->flags & HMM_DMA_RAW) {
 		if (!capable(CAP_SYS_RAWIO))
 			return -EPERM;
+		ret = security_locked_down(LOCKDOWN_PCI_ACCESS);
+		if (ret)
+			return ret;
 		return edu_transfer(mr->dev, args->addr, args->offset,
 				    args->size, write);
 	}
 
-	ret = edu_mr_check(mr, args->addr, args->size);
-	if (ret)
-		return ret;
-
 	mutex_lock(&mr->lock);
+	ret = edu_mr_check_locked(mr, args->addr, args->size);
+	if (ret) {
+		mutex_unlock(&mr->lock);
+		return ret;
+	}
 	if ((mr->map.pfn_list[edu_entry(mr, page)] & want) != want) {
 		mutex_unlock(&mr->lock);
 		ret = edu_fault_and_lock(mr, page, page + PAGE_SIZE, write, 0);
@@ -459,15 +545,16 @@ static int edu_mr_xfer(struct edu_mr *mr, const struct hmm_dma_xfer *args)
 
 static int edu_mr_query(struct edu_mr *mr, struct hmm_dma_query *args)
 {
-	int ret = edu_mr_check(mr, args->addr, 1);
 	unsigned long pfn;
+	int ret;
 
+	guard(mutex)(&mr->lock);
+	ret = edu_mr_check_locked(mr, args->addr, 1);
 	if (ret)
 		return ret;
 
 	args->flags = 0;
 	args->dma_addr = 0;
-	guard(mutex)(&mr->lock);
 	pfn = mr->map.pfn_list[edu_entry(mr, args->addr)];
 	if (!(pfn & HMM_PFN_DMA_MAPPED))
 		return 0;
@@ -494,38 +581,33 @@ static long edu_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		struct hmm_dma_xfer xfer;
 		struct hmm_dma_query query;
 	} args;
-	long ret = -ENODEV;
+	long ret;
 
 	if (_IOC_SIZE(cmd) > sizeof(args))
 		return -ENOTTY;
 	if (copy_from_user(&args, uarg, _IOC_SIZE(cmd)))
 		return -EFAULT;
 
-	if (cmd == HMM_DMA_REGISTER) {
-		down_write(&mr->dev->sem);
-		if (!mr->dev->gone)
-			ret = edu_mr_register(mr, &args.reg);
-		up_write(&mr->dev->sem);
-		return ret;
+	switch (cmd) {
+	case HMM_DMA_REGISTER:
+		ret = mutex_lock_interruptible(&mr->dev->lock);
+		if (ret)
+			return ret;
+		ret = mr->dev->gone ? -ENODEV : edu_mr_register(mr, &args.reg);
+		mutex_unlock(&mr->dev->lock);
+		break;
+	case HMM_DMA_FAULT:
+		ret = edu_mr_fault(mr, &args.fault);
+		break;
+	case HMM_DMA_XFER:
+		ret = edu_mr_xfer(mr, &args.xfer);
+		break;
+	case HMM_DMA_QUERY:
+		ret = edu_mr_query(mr, &args.query);
+		break;
+	default:
+		ret = -ENOTTY;
 	}
-
-	down_read(&mr->dev->sem);
-	if (!mr->dev->gone) {
-		switch (cmd) {
-		case HMM_DMA_FAULT:
-			ret = edu_mr_fault(mr, &args.fault);
-			break;
-		case HMM_DMA_XFER:
-			ret = edu_mr_xfer(mr, &args.xfer);
-			break;
-		case HMM_DMA_QUERY:
-			ret = edu_mr_query(mr, &args.query);
-			break;
-		default:
-			ret = -ENOTTY;
-		}
-	}
-	up_read(&mr->dev->sem);
 
 	if (!ret && cmd == HMM_DMA_QUERY &&
 	    copy_to_user(uarg, &args, sizeof(args.query)))
@@ -538,7 +620,8 @@ static ssize_t edu_buf_rw(struct edu_mr *mr, char __user *to,
 			  const char __user *from, size_t size, loff_t *pos)
 {
 	struct edu_dev *dev = mr->dev;
-	ssize_t ret = -ENODEV;
+	void *buf;
+	ssize_t ret;
 
 	if (*pos < 0)
 		return -EINVAL;
@@ -548,23 +631,35 @@ static ssize_t edu_buf_rw(struct edu_mr *mr, char __user *to,
 	if (!size)
 		return 0;
 
-	/* For writing, because there is only one @bounce. */
-	down_write(&dev->sem);
-	if (dev->gone)
-		goto out;
+	/* A copy of its own, so that no lock is held over a page fault */
+	buf = kzalloc(size, GFP_KERNEL);
+	if (!buf)
+		return -ENOMEM;
 	ret = -EFAULT;
-	if (from && copy_from_user(dev->bounce, from, size))
+	if (from && copy_from_user(buf, from, size))
 		goto out;
-	ret = edu_transfer(dev, dev->bounce_dma, *pos, size, !from);
+
+	mutex_lock(&dev->engine_lock);
+	ret = dev->gone ? -ENODEV : 0;
+	if (!ret) {
+		if (from)
+			memcpy(dev->bounce, buf, size);
+		ret = edu_transfer_locked(dev, dev->bounce_dma, *pos, size,
+					  !from);
+	}
+	if (!ret && to)
+		memcpy(buf, dev->bounce, size);
+	mutex_unlock(&dev->engine_lock);
 	if (ret)
 		goto out;
+
 	ret = -EFAULT;
-	if (to && copy_to_user(to, dev->bounce, size))
+	if (to && copy_to_user(to, buf, size))
 		goto out;
 	*pos += size;
 	ret = size;
 out:
-	up_write(&dev->sem);
+	kfree(buf);
 	return ret;
 }
 
@@ -602,10 +697,10 @@ static int edu_release(struct inode *inode, struct file *file)
 	struct edu_mr *mr = file->private_data;
 	struct edu_dev *dev = mr->dev;
 
-	down_write(&dev->sem);
+	mutex_lock(&dev->lock);
 	if (!list_empty(&mr->link))
 		edu_mr_unregister(mr);
-	up_write(&dev->sem);
+	mutex_unlock(&dev->lock);
 	kref_put(&dev->ref, edu_free);
 	kfree(mr);
 	return 0;
@@ -638,10 +733,10 @@ static int edu_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	if (!dev)
 		return -ENOMEM;
 	kref_init(&dev->ref);
-	init_rwsem(&dev->sem);
-	mutex_init(&dev->engine);
+	mutex_init(&dev->lock);
+	mutex_init(&dev->engine_lock);
 	INIT_LIST_HEAD(&dev->mrs);
-	dev->pdev = pdev;
+	dev->pdev = pci_dev_get(pdev);
 	dev->regs = pcim_iomap_region(pdev, 0, KBUILD_MODNAME);
 	if (IS_ERR(dev->regs)) {
 		ret = PTR_ERR(dev->regs);
@@ -680,24 +775,21 @@ static void edu_remove(struct pci_dev *pdev)
 	struct edu_mr *mr, *next;
 
 	misc_deregister(&dev->misc);
-	down_write(&dev->sem);
-	dev->gone = true;
+	mutex_lock(&dev->lock);
+	/* Waits for the transfer in progress; there is none after it. */
+	mutex_lock(&dev->engine_lock);
+	WRITE_ONCE(dev->gone, true);
+	mutex_unlock(&dev->engine_lock);
 	list_for_each_entry_safe(mr, next, &dev->mrs, link)
 		edu_mr_unregister(mr);
-	up_write(&dev->sem);
+	mutex_unlock(&dev->lock);
 	pci_clear_master(pdev);
 	kref_put(&dev->ref, edu_free);
 }
 
-static const struct pci_device_id edu_ids[] = {
-	{ PCI_DEVICE(0x1234, 0x11e8) },
-	{ }
-};
-MODULE_DEVICE_TABLE(pci, edu_ids);
-
 static struct pci_driver edu_driver = {
 	.name = KBUILD_MODNAME,
-	.id_table = edu_ids,
+	.id_table = NULL, /* only dynamic IDs, and driver_override */
 	.probe = edu_probe,
 	.remove = edu_remove,
 };

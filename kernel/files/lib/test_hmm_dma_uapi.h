@@ -43,7 +43,7 @@ struct hmm_dma_register {
  * @addr: page aligned user address inside the registered range
  * @size: multiple of the page size
  * @flags: HMM_DMA_WRITE or 0
- * @fail: address of one page whose alias, should it get one, cannot be mapped;
+ * @fail_addr: address of one page whose alias, should it get one, cannot be mapped;
  *	0 for none
  *
  * Errors: those of hmm_range_fault(), EIO (cannot be mapped, not even in RAM:
@@ -55,7 +55,7 @@ struct hmm_dma_fault {
 	__u64 size;
 #define HMM_DMA_WRITE		0x1
 	__u64 flags;
-	__u64 fail;
+	__u64 fail_addr;
 };
 
 /**

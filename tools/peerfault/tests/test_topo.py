@@ -76,8 +76,9 @@ class Machine:
             (directory / 'peer_access').write_text(f'{consent}\n')
 
 
-def client(bdf, reach='bus-addr', untrusted=0, distance=4):
-    return f'client=0000:{bdf} map={reach} distance={distance} untrusted={untrusted}'
+def client(bdf, reach='bus-addr', untrusted=0, distance=4, vetoed=0):
+    return (f'client=0000:{bdf} map={reach} distance={distance} '
+            f'untrusted={untrusted} vetoed={vetoed}')
 
 
 CLIENTS = (client('04:00.0'), client('05:00.0'),
@@ -257,7 +258,7 @@ class Pairs(TopoTest):
         self.assertEqual(self.pair('mlx5_0'), {
             'exporter': '0000:03:00.0', 'bar': 2, 'importer': 'mlx5_0',
             'importer_device': '0000:04:00.0', 'fabric': 'bus-addr',
-            'distance': 4, 'untrusted': False, 'acs_redirect': [],
+            'distance': 4, 'untrusted': False, 'vetoed': False, 'acs_redirect': [],
             'peer_access': True, 'why_not': None})
 
     def test_domain_of_5_digits(self):
@@ -306,6 +307,10 @@ class Pairs(TopoTest):
         self.switch()
         self.assertIsNone(self.json()['exporters'][0]['consent'])
         self.assertTrue(self.pair('mlx5_0')['peer_access'])
+
+    def test_vetoed(self):
+        self.switch(clients=[client('04:00.0', vetoed=1)])
+        self.assertTrue(self.refused('mlx5_0', 'vetoed')['vetoed'])
 
     def test_untrusted(self):
         self.switch(clients=[client('04:00.0', untrusted=1) + ' more=1'])

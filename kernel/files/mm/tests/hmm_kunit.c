@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * KUnit tests for the decision about aliases of device-private memory, for the
+ * KUnit tests for the verdict about aliases of device-private memory, for the
  * layout of the hmm_pfns[] entries that carry it, and for the retry in RAM.
  */
 #include <kunit/device.h>
@@ -9,114 +9,147 @@
 #include <linux/dma-mapping.h>
 #include <linux/hmm-dma.h>
 #include <linux/hmm.h>
+#include <linux/memremap.h>
 #include <linux/module.h>
+#include <linux/pci.h>
+#include <linux/sizes.h>
 
 #include "../hmm_alias.h"
 
-struct hmm_decide_case {
+#ifdef CONFIG_PCI_P2PDMA
+/**
+ * struct hmm_verdict_case - an exporter and an importer that never existed
+ * @name: of the case
+ * @lacks: what the exporter does not have, HMM_LACKS_*
+ * @cpu: the importer accesses pages with the CPU
+ * @untrusted: it is an untrusted PCI device
+ * @no_pci: it is no PCI device
+ * @want: the verdict. A DMA importer gets no alias from an exporter that
+ *	PCI/P2PDMA does not know.
+ */
+struct hmm_verdict_case {
 	const char *name;
-	struct hmm_alias_facts facts;
+	unsigned int lacks;
+	bool cpu;
+	bool untrusted;
+	bool no_pci;
 	enum hmm_alias_verdict want;
 };
 
-/* DMA importer, @_fabric is the verdict of PCI/P2PDMA */
-#define DMA(_fabric, ...) \
-	{ .offers = true, .consent = true, \
-	  .fabric = PCI_P2PDMA_MAP_##_fabric, ##__VA_ARGS__ }
-/* CPU-side importer: no fabric between it and the BAR */
-#define CPU(_access, ...) \
-	{ .offers = true, .consent = true, .cpu = true, \
-	  .cpu_access = (_access), ##__VA_ARGS__ }
-
-static const struct hmm_decide_case hmm_decide_cases[] = {
-	{ "dma same switch", DMA(BUS_ADDR), HMM_ALIAS_GRANTED },
-	{ "dma host bridge", DMA(THRU_HOST_BRIDGE), HMM_ALIAS_GRANTED },
-	{ "dma not supported", DMA(NOT_SUPPORTED), HMM_ALIAS_NO_FABRIC },
-	{ "dma not p2p", DMA(NONE), HMM_ALIAS_NO_FABRIC },
-	{ "dma verdict unknown", DMA(UNKNOWN), HMM_ALIAS_NO_FABRIC },
-	{ "dma ignores cpu access", DMA(NOT_SUPPORTED, .cpu_access = true),
-	  HMM_ALIAS_NO_FABRIC },
-	{ "cpu allowed", CPU(true), HMM_ALIAS_GRANTED },
-	{ "cpu not allowed", CPU(false), HMM_ALIAS_NO_CPU_ACCESS },
-	{ "cpu needs no fabric",
-	  CPU(true, .fabric = PCI_P2PDMA_MAP_NOT_SUPPORTED),
-	  HMM_ALIAS_GRANTED },
-	{ "cpu ignores a fabric that could",
-	  CPU(false, .fabric = PCI_P2PDMA_MAP_BUS_ADDR),
-	  HMM_ALIAS_NO_CPU_ACCESS },
-	{ "untrusted on a good fabric", DMA(BUS_ADDR, .untrusted = true),
-	  HMM_ALIAS_UNTRUSTED },
-	{ "untrusted behind the host bridge",
-	  DMA(THRU_HOST_BRIDGE, .untrusted = true), HMM_ALIAS_UNTRUSTED },
-	{ "write to a read-only entry", DMA(BUS_ADDR, .needs_fault = true),
-	  HMM_ALIAS_READ_ONLY },
-	{ "cpu write to a read-only entry", CPU(true, .needs_fault = true),
-	  HMM_ALIAS_READ_ONLY },
-	{ "exporter offers nothing",
-	  { .consent = true, .fabric = PCI_P2PDMA_MAP_BUS_ADDR,
-	    .cpu_access = true },
-	  HMM_ALIAS_NO_EXPORTER },
-	{ "exporter offers nothing to a cpu",
-	  { .consent = true, .cpu = true, .cpu_access = true },
-	  HMM_ALIAS_NO_EXPORTER },
-	{ "no consent",
-	  { .offers = true, .fabric = PCI_P2PDMA_MAP_BUS_ADDR },
-	  HMM_ALIAS_NO_CONSENT },
-	{ "no consent to a cpu",
-	  { .offers = true, .cpu = true, .cpu_access = true },
-	  HMM_ALIAS_NO_CONSENT },
-	{ "no consent, and none of the rest",
-	  { .offers = true, .untrusted = true, .needs_fault = true },
-	  HMM_ALIAS_NO_CONSENT },
-	{ "no exporter to consent", { .fabric = PCI_P2PDMA_MAP_BUS_ADDR },
-	  HMM_ALIAS_NO_EXPORTER },
+enum {
+	HMM_LACKS_PROVIDER = BIT(0),
+	HMM_LACKS_APERTURE = BIT(1),
+	HMM_LACKS_METHOD = BIT(2),
+	HMM_LACKS_CONSENT = BIT(3),
+	HMM_LACKS_CPU_BASE = BIT(4),
+	HMM_LACKS_ALL = BIT(5) - 1,
 };
 
-static void hmm_decide_case_desc(const struct hmm_decide_case *c, char *desc)
+static const struct hmm_verdict_case hmm_verdict_cases[] = {
+	{ "no provider", HMM_LACKS_PROVIDER, .want = HMM_ALIAS_NO_EXPORTER },
+	{ "no provider for a cpu", HMM_LACKS_PROVIDER, .cpu = true,
+	  .want = HMM_ALIAS_NO_EXPORTER },
+	{ "no aperture", HMM_LACKS_APERTURE, .want = HMM_ALIAS_NO_EXPORTER },
+	{ "no aperture for a cpu", HMM_LACKS_APERTURE, .cpu = true,
+	  .want = HMM_ALIAS_NO_EXPORTER },
+	{ "no bus_alias()", HMM_LACKS_METHOD, .want = HMM_ALIAS_NO_EXPORTER },
+	{ "no bus_alias() for a cpu", HMM_LACKS_METHOD, .cpu = true,
+	  .want = HMM_ALIAS_NO_EXPORTER },
+	{ "no consent", HMM_LACKS_CONSENT, .want = HMM_ALIAS_NO_CONSENT },
+	{ "no consent to a cpu", HMM_LACKS_CONSENT, .cpu = true,
+	  .want = HMM_ALIAS_NO_CONSENT },
+	{ "no consent to an untrusted device", HMM_LACKS_CONSENT,
+	  .untrusted = true, .want = HMM_ALIAS_NO_CONSENT },
+	{ "cpu allowed", 0, .cpu = true, .want = HMM_ALIAS_GRANTED },
+	{ "cpu not allowed", HMM_LACKS_CPU_BASE, .cpu = true,
+	  .want = HMM_ALIAS_NO_CPU_ACCESS },
+	{ "cpu needs no trust", 0, .cpu = true, .untrusted = true,
+	  .want = HMM_ALIAS_GRANTED },
+	{ "cpu is no pci device", 0, .cpu = true, .no_pci = true,
+	  .want = HMM_ALIAS_GRANTED },
+	{ "dma untrusted", 0, .untrusted = true, .want = HMM_ALIAS_UNTRUSTED },
+	{ "dma no fabric", 0, .want = HMM_ALIAS_NO_FABRIC },
+	{ "dma is no pci device", 0, .no_pci = true,
+	  .want = HMM_ALIAS_NO_FABRIC },
+	{ "dma does not use cpu access", HMM_LACKS_CPU_BASE,
+	  .want = HMM_ALIAS_NO_FABRIC },
+};
+
+static void hmm_verdict_case_desc(const struct hmm_verdict_case *c, char *desc)
 {
 	strscpy(desc, c->name, KUNIT_PARAM_DESC_SIZE);
 }
 
-KUNIT_ARRAY_PARAM(hmm_decide, hmm_decide_cases, hmm_decide_case_desc);
+KUNIT_ARRAY_PARAM(hmm_verdict, hmm_verdict_cases, hmm_verdict_case_desc);
 
-static void hmm_decide(struct kunit *test)
+static int hmm_no_alias(struct dev_pagemap *pgmap, struct page *page,
+			unsigned long *nr_pages, phys_addr_t *phys)
 {
-	const struct hmm_decide_case *c = test->param_value;
-
-	KUNIT_EXPECT_EQ(test, hmm_alias_decide(&c->facts), c->want);
+	return -EOPNOTSUPP;
 }
 
-/* All combinations of facts: an alias needs each condition to hold */
-static void hmm_decide_never(struct kunit *test)
+static enum hmm_alias_verdict hmm_verdict_of(struct kunit *test,
+					     const struct hmm_verdict_case *c)
 {
-	unsigned int bits, fabric;
+	static const struct dev_pagemap_ops method = {
+		.bus_alias = hmm_no_alias,
+	};
+	static const struct dev_pagemap_ops no_method;
+	struct pci_dev *exporter, *importer;
+	struct p2pdma_provider provider = {
+		.start = SZ_1G,
+		.size = SZ_1G,
+		.aperture = c->lacks & HMM_LACKS_APERTURE ? 0 : SZ_1M,
+	};
+	struct dev_pagemap pgmap = {
+		.ops = c->lacks & HMM_LACKS_METHOD ? &no_method : &method,
+	};
+	struct hmm_range range = { .p2p_cpu = c->cpu };
 
-	for (bits = 0; bits < 1 << 6; bits++) {
-		for (fabric = PCI_P2PDMA_MAP_UNKNOWN;
-		     fabric <= PCI_P2PDMA_MAP_THRU_HOST_BRIDGE; fabric++) {
-			struct hmm_alias_facts f = {
-				.offers = bits & BIT(0),
-				.needs_fault = bits & BIT(1),
-				.untrusted = bits & BIT(2),
-				.cpu = bits & BIT(3),
-				.cpu_access = bits & BIT(4),
-				.consent = bits & BIT(5),
-				.fabric = fabric,
-			};
-			bool reach = f.cpu ? f.cpu_access :
-				fabric == PCI_P2PDMA_MAP_BUS_ADDR ||
-				fabric == PCI_P2PDMA_MAP_THRU_HOST_BRIDGE;
-			bool want = f.offers && f.consent && reach &&
-				    !f.needs_fault && (f.cpu || !f.untrusted);
+	exporter = kunit_kzalloc(test, sizeof(*exporter), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, exporter);
+	importer = kunit_kzalloc(test, sizeof(*importer), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, importer);
 
-			KUNIT_EXPECT_EQ_MSG(test, want,
-					    hmm_alias_decide(&f) ==
-					    HMM_ALIAS_GRANTED,
-					    "facts %#x fabric %u", bits,
-					    fabric);
-		}
+	exporter->p2pdma_peer_access = !(c->lacks & HMM_LACKS_CONSENT);
+	provider.owner = &exporter->dev;
+	if (!(c->lacks & HMM_LACKS_CPU_BASE))
+		provider.cpu_base = (void __iomem *)exporter;
+	if (!(c->lacks & HMM_LACKS_PROVIDER))
+		pgmap.p2p_provider = &provider;
+	if (!c->no_pci)
+		importer->dev.bus = &pci_bus_type;
+	importer->untrusted = c->untrusted;
+	range.p2p_client = &importer->dev;
+
+	return hmm_alias_verdict(&range, &pgmap);
+}
+
+static void hmm_verdict(struct kunit *test)
+{
+	const struct hmm_verdict_case *c = test->param_value;
+
+	KUNIT_EXPECT_EQ(test, hmm_verdict_of(test, c), c->want);
+}
+
+/* Only an exporter that lacks nothing grants, and here only to a CPU. */
+static void hmm_verdict_never(struct kunit *test)
+{
+	struct hmm_verdict_case c = {};
+	unsigned int bits;
+
+	for (bits = 0; bits < 8 * (HMM_LACKS_ALL + 1); bits++) {
+		c.lacks = bits & HMM_LACKS_ALL;
+		c.cpu = bits & BIT(5);
+		c.untrusted = bits & BIT(6);
+		c.no_pci = bits & BIT(7);
+		KUNIT_EXPECT_EQ_MSG(test, !c.lacks && c.cpu,
+				    hmm_verdict_of(test, &c) ==
+				    HMM_ALIAS_GRANTED, "bits %#x", bits);
 	}
 }
+
+#endif /* CONFIG_PCI_P2PDMA */
 
 /* The alias flag disturbs neither the order nor the sticky flags nor the pfn */
 static void hmm_pfn_layout(struct kunit *test)
@@ -201,8 +234,10 @@ static void hmm_map_refused(struct kunit *test)
 }
 
 static struct kunit_case hmm_test_cases[] = {
-	KUNIT_CASE_PARAM(hmm_decide, hmm_decide_gen_params),
-	KUNIT_CASE(hmm_decide_never),
+#ifdef CONFIG_PCI_P2PDMA
+	KUNIT_CASE_PARAM(hmm_verdict, hmm_verdict_gen_params),
+	KUNIT_CASE(hmm_verdict_never),
+#endif
 	KUNIT_CASE(hmm_pfn_layout),
 	KUNIT_CASE(hmm_drop_p2p),
 	KUNIT_CASE(hmm_map_refused),

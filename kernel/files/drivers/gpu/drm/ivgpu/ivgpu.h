@@ -3,9 +3,11 @@
 #define _IVGPU_H_
 
 #include <linux/atomic.h>
+#include <linux/bitmap.h>
 #include <linux/list.h>
 #include <linux/llist.h>
 #include <linux/memremap.h>
+#include <linux/mmu_notifier.h>
 #include <linux/mutex.h>
 #include <linux/rwsem.h>
 #include <linux/spinlock.h>
@@ -19,8 +21,8 @@
 
 #include "ivgpu_ioctl.h"
 
+struct dma_fence;
 struct drm_file;
-struct p2pdma_provider;
 struct pci_dev;
 struct task_struct;
 
@@ -43,13 +45,11 @@ struct ivgpu_counters {
 /**
  * struct ivgpu_vram - the memory of one device
  * @base: the BAR, mapped for the CPU, which stands in for the engine
- * @bar_start: CPU physical address of the BAR
  * @size: size of the BAR in bytes
- * @aperture: bytes of it, from offset 0, that other devices may reach
- * @provider: the BAR as pci/p2pdma knows it, or NULL
  * @pagemap: the device-private pages, one for each page of the BAR
  * @dpagemap: what drm_pagemap knows about @pagemap
  * @peer: our membership in a private-interconnect group
+ * @grouped: what the module parameter owner_group was when @peer joined
  * @buddy: which parts of the BAR are in use
  * @evictor: the task that makes room now
  * @lru: allocations with pages in use, least recently placed first
@@ -59,13 +59,11 @@ struct ivgpu_counters {
  */
 struct ivgpu_vram {
 	void __iomem *base;
-	phys_addr_t bar_start;
 	u64 size;
-	u64 aperture;
-	struct p2pdma_provider *provider;
 	struct dev_pagemap pagemap;
 	struct drm_pagemap dpagemap;
 	struct drm_pagemap_peer peer;
+	bool grouped;
 	/** @lock: protects @buddy */
 	struct mutex lock;
 	struct gpu_buddy buddy;
@@ -96,8 +94,8 @@ struct ivgpu_device {
 	struct ivgpu_counters counters;
 	struct list_head link;
 	/**
-	 * @group_sem: held for reading by code that compares owners of pages,
-	 * for writing to change the owner of this device's pages
+	 * @group_sem: held for reading to place pages in VRAM, for writing to
+	 * change their owner
 	 */
 	struct rw_semaphore group_sem;
 	/** @files_lock: protects @files */
@@ -108,25 +106,32 @@ struct ivgpu_device {
 /**
  * struct ivgpu_svm - the address space of an open file
  * @ivgpu: the device
- * @gpusvm: the mirror of the opener's address space
+ * @gpusvm: the mirror of the opener's address space. Its notifier lock, held for
+ *	writing, protects @ranges, @unmapped and @unplugged
  * @link: entry in &struct ivgpu_device.files
- * @unmapped: ranges whose memory was unmapped, to be removed
+ * @ranges: all ranges
+ * @unmapped: those whose memory was unmapped, to be removed
+ * @unplugged: nothing may be mapped for the device any more
  */
 struct ivgpu_svm {
 	struct ivgpu_device *ivgpu;
 	struct drm_gpusvm gpusvm;
 	struct list_head link;
-	/** @lock: protects the ranges, while they are faulted in and used */
+	/**
+	 * @lock: one job at a time; held while it finds ranges, faults them in
+	 * and uses them, and to remove a range
+	 */
 	struct mutex lock;
-	/** @unmapped_lock: protects @unmapped */
-	spinlock_t unmapped_lock;
+	struct list_head ranges;
 	struct list_head unmapped;
+	bool unplugged;
 };
 
 /**
  * struct ivgpu_range - what the engine's MMU maps at a piece of address space
  * @base: the gpusvm range
  * @pages: where its pages are
+ * @link: entry in &struct ivgpu_svm.ranges until the range is removed
  * @unmapped_link: entry in &struct ivgpu_svm.unmapped
  * @writable: the engine may write all of @pages; notifier lock
  * @in_vram: all of @pages are in this device's VRAM; notifier lock
@@ -134,33 +139,43 @@ struct ivgpu_svm {
 struct ivgpu_range {
 	struct drm_gpusvm_range base;
 	struct drm_gpusvm_pages pages;
+	struct list_head link;
 	struct list_head unmapped_link;
 	bool writable;
 	bool in_vram;
 };
 
 /**
- * struct ivgpu_view - a piece of address space as the engine sees it
- * @range: the range that it is in; a reference is held
- * @start: user address of the first page in @addr
- * @end: the view ends here
- * @addr: where the pages are, packed: each entry covers 1 << order pages
- * @vram: the device that DRM_INTERCONNECT_DRIVER entries of @addr belong to
- * @write: the engine will write
- * @vram_only: nothing may be moved; @addr is made from @pfns
- * @pfns: for @vram_only: a snapshot of the CPU page tables
- * @seq: for @vram_only: the notifier sequence of @pfns
+ * struct ivgpu_snapshot - the CPU page tables of a piece of address space
+ * @notifier: of the piece
+ * @svm: the mirror of the address space
+ * @start: the first address
+ * @npages: at most IVGPU_SNAPSHOT_MAX
+ * @seq: the sequence of @notifier when @pfns was made
+ * @own: the pages in the VRAM of the mirror's device
+ * @pfns: as hmm_range_fault() returns them without a fault
  */
-struct ivgpu_view {
-	struct ivgpu_range *range;
+struct ivgpu_snapshot {
+	struct mmu_interval_notifier notifier;
+	struct ivgpu_svm *svm;
 	unsigned long start;
-	unsigned long end;
-	struct drm_pagemap_addr *addr;
-	struct ivgpu_device *vram;
-	bool write;
-	bool vram_only;
-	unsigned long *pfns;
+	unsigned long npages;
 	unsigned long seq;
+#define IVGPU_SNAPSHOT_MAX	PHYS_PFN(IVGPU_CHUNK_MAX)
+	DECLARE_BITMAP(own, IVGPU_SNAPSHOT_MAX);
+	unsigned long pfns[IVGPU_SNAPSHOT_MAX];
+};
+
+/**
+ * struct ivgpu_mapping - memory within one page, as the engine reaches it
+ * @iomem: where it is if it is in VRAM
+ * @vaddr: where it is otherwise, mapped by ivgpu_engine_map()
+ * @page: its page if it is not in VRAM
+ */
+struct ivgpu_mapping {
+	void __iomem *iomem;
+	void *vaddr;
+	struct page *page;
 };
 
 static inline struct ivgpu_device *to_ivgpu_device(struct drm_device *drm)
@@ -179,27 +194,78 @@ static inline struct ivgpu_range *to_ivgpu_range(struct drm_gpusvm_range *range)
 	return container_of(range, struct ivgpu_range, base);
 }
 
+static inline struct ivgpu_device *vram_to_ivgpu(struct ivgpu_vram *vram)
+{
+	return container_of(vram, struct ivgpu_device, vram);
+}
+
+/* ivgpu_pagemap.c */
+int ivgpu_pagemap_init(struct ivgpu_device *ivgpu, struct pci_dev *pdev);
+bool ivgpu_pagemap_p2p(struct ivgpu_vram *vram);
+bool ivgpu_pagemap_cpu_access(struct ivgpu_vram *vram);
+unsigned long ivgpu_vram_first_pfn(struct ivgpu_vram *vram);
+struct ivgpu_vram *ivgpu_page_vram(struct page *page);
+void __iomem *ivgpu_page_ptr(struct page *page);
+struct page *ivgpu_vram_page(struct ivgpu_vram *vram, void __iomem *ptr);
+
 /* ivgpu_vram.c */
 int ivgpu_vram_init(struct ivgpu_device *ivgpu, struct pci_dev *pdev);
-void ivgpu_vram_evict_all(struct ivgpu_device *ivgpu);
+int ivgpu_vram_evict_all(struct ivgpu_device *ivgpu, bool may_fail);
 u64 ivgpu_vram_pages_used(struct ivgpu_vram *vram);
-bool ivgpu_vram_p2p(struct ivgpu_vram *vram);
-bool ivgpu_vram_cpu_access(struct ivgpu_vram *vram);
-struct page *ivgpu_vram_page(struct ivgpu_vram *vram, void __iomem *ptr);
-struct page *ivgpu_dma_page(struct device *dev, dma_addr_t addr);
+int ivgpu_vram_populate_mm(struct drm_pagemap *dpagemap, unsigned long start,
+			   unsigned long end, struct mm_struct *mm,
+			   unsigned long timeslice_ms);
+
+/* ivgpu_engine.c */
+int ivgpu_engine_init(struct ivgpu_device *ivgpu);
+int ivgpu_engine_map(struct device *dev, const struct drm_pagemap_addr *addr,
+		     u64 offset, struct ivgpu_mapping *map);
+void ivgpu_engine_unmap(struct ivgpu_mapping *map);
+void ivgpu_engine_read(struct ivgpu_mapping *map, void *to, size_t n);
+void ivgpu_engine_write(struct ivgpu_mapping *map, const void *from, size_t n);
+void ivgpu_engine_flush(void __iomem *last);
+int ivgpu_engine_copy_to_devmem(struct page **pages,
+				struct drm_pagemap_addr *pagemap_addr,
+				unsigned long npages,
+				struct dma_fence *pre_migrate_fence);
+int ivgpu_engine_copy_to_ram(struct page **pages,
+			     struct drm_pagemap_addr *pagemap_addr,
+			     unsigned long npages,
+			     struct dma_fence *pre_migrate_fence);
+
+/* ivgpu_group.c */
+int ivgpu_group_join(struct ivgpu_device *ivgpu);
+
+/* ivgpu_counters.c */
+int ivgpu_counters_init(struct ivgpu_device *ivgpu);
+void ivgpu_count_freed(struct ivgpu_device *ivgpu, unsigned long bit,
+		       unsigned long npages);
+int ivgpu_counters_ioctl(struct drm_device *drm, void *data,
+			 struct drm_file *file);
 
 /* ivgpu_svm.c */
 int ivgpu_svm_open(struct ivgpu_device *ivgpu, struct drm_file *file);
 void ivgpu_svm_close(struct ivgpu_device *ivgpu, struct drm_file *file);
 void ivgpu_svm_unmap_all(struct ivgpu_device *ivgpu);
-int ivgpu_svm_lock(struct ivgpu_svm *svm);
-void ivgpu_svm_unlock(struct ivgpu_svm *svm);
 int ivgpu_svm_check(struct ivgpu_svm *svm, u64 addr, u64 size);
-int ivgpu_svm_view(struct ivgpu_svm *svm, struct ivgpu_view *view,
-		   unsigned long addr, unsigned long end, bool write,
-		   bool migrate, bool vram_only);
-int ivgpu_svm_view_check(struct ivgpu_svm *svm, struct ivgpu_view *view);
-void ivgpu_svm_view_put(struct ivgpu_view *view);
+void ivgpu_svm_collect_unmapped(struct ivgpu_svm *svm);
+unsigned long ivgpu_range_npages(struct ivgpu_range *range);
+void ivgpu_range_remove(struct ivgpu_svm *svm, struct ivgpu_range *range);
+
+/* ivgpu_snapshot.c */
+struct ivgpu_snapshot *ivgpu_snapshot_take(struct ivgpu_svm *svm,
+					   unsigned long start,
+					   unsigned long end);
+bool ivgpu_snapshot_valid(struct ivgpu_snapshot *snapshot);
+bool ivgpu_snapshot_is_own(struct ivgpu_snapshot *snapshot, unsigned long i);
+long ivgpu_snapshot_find_own(struct ivgpu_snapshot *snapshot);
+int ivgpu_snapshot_fault(struct ivgpu_snapshot *snapshot, unsigned long first,
+			 unsigned long last);
+void ivgpu_snapshot_drop(struct ivgpu_snapshot *snapshot);
+
+/* ivgpu_place.c */
+int ivgpu_place_migrate(struct ivgpu_svm *svm, unsigned long start,
+			unsigned long end);
 int ivgpu_place_ioctl(struct drm_device *drm, void *data,
 		      struct drm_file *file);
 

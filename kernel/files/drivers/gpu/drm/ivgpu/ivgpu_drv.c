@@ -7,6 +7,7 @@
 #include <linux/dma-mapping.h>
 #include <linux/module.h>
 #include <linux/pci.h>
+#include <linux/pm.h>
 
 #include <drm/drm_drv.h>
 #include <drm/drm_file.h>
@@ -25,20 +26,20 @@
  * VRAM. It is a template for such drivers. In the order in which the frameworks
  * are used:
  *
- * 1. ivgpu_vram_init() creates one device-private page for each page of VRAM
+ * 1. ivgpu_pagemap_init() creates one device-private page for each page of VRAM
  *    with devm_memremap_pages(), and makes them known to drm_pagemap, which
  *    provides the &dev_pagemap_ops. All arithmetic that leads from such a page
- *    to the VRAM behind it is in three functions at the top of ivgpu_vram.c.
+ *    to the VRAM behind it is at the top of ivgpu_pagemap.c.
  *
  * 2. Opening the render node makes a &struct drm_gpusvm, a mirror of the
  *    opener's address space (ivgpu_svm_open()).
  *
- * 3. When the engine touches an address, ivgpu_svm_view() finds or makes a
+ * 3. When the engine touches an address, ivgpu_view_fault() finds or makes a
  *    &struct drm_gpusvm_range around it, migrates that to VRAM through
  *    &drm_pagemap_ops.populate_mm, and maps its pages with
  *    drm_gpusvm_get_pages(). With the notifier lock held and the range found
  *    still valid, a driver would now write the page tables of its device. ivgpu
- *    has no such device, and does the work at this point (ivgpu_job_step()).
+ *    has no such device, and does the work at this point (ivgpu_job_commit()).
  *
  * 4. &drm_gpusvm_ops.invalidate (ivgpu_invalidate()) is told when the CPU's
  *    mapping changes. It unmaps, and it never frees memory.
@@ -52,6 +53,15 @@
  *
  * 7. Unbind is the same as eviction, of everything, after drm_dev_unplug() has
  *    made sure that nothing new is placed (ivgpu_pci_remove()).
+ *
+ * Not a template, but stand-ins for hardware, are ivgpu_engine.c, which finds the
+ * memory at a DMA address, and ivgpu_job.c, which runs a job in the ioctl: there
+ * is no queue, no fence and no scheduler. ivgpu_group.c is for tests.
+ *
+ * Each ivshmem device of a machine may be memory that other virtual machines
+ * share, so the driver binds to none by itself. Give it one with driver_override,
+ * or all with ``echo 1af4 1110 > /sys/bus/pci/drivers/ivgpu/new_id``. A module
+ * that has a device is in use: unbind the device, then remove the module.
  */
 
 /**
@@ -59,13 +69,9 @@
  *
  * Neither the CPU nor other devices can reach a device-private page. If VRAM is
  * behind a PCI BAR, its driver can let other devices reach it in place, by bus
- * aliases (Documentation/mm/hmm_bus_alias.rst):
- *
- * - export the BAR with pcim_p2pdma_export() and set
- *   &dev_pagemap.p2p_provider to the provider that it returns
- *   (ivgpu_vram_init_p2p());
- * - implement &drm_pagemap_ops.bus_alias (ivgpu_bus_alias()), which says where
- *   in the BAR a folio is, or refuses.
+ * aliases (Documentation/mm/hmm_bus_alias.rst). A driver whose memory is linear
+ * behind the BAR calls drm_pagemap_set_aperture(), as ivgpu does, and
+ * drm_pagemap answers from then on.
  *
  * hmm_range_fault() decides everything else: whether the importer asked, whether
  * the administrator consents (``p2pdma/peer_access`` in the sysfs directory of
@@ -81,9 +87,9 @@
  * other's VRAM without aliases.
  *
  * drm_pagemap determines a device's group when it is bound, and walkers of page
- * tables compare owners without any lock. ivgpu_vram_regroup() shows when it can
- * be changed all the same: when no page of the device is in use and the device
- * has no page of others mapped, so that no decision depends on the owner.
+ * tables compare owners without any lock. ivgpu_group_change() shows when it can
+ * be changed all the same: when no page of the device is in use, so that no
+ * decision depends on the owner.
  */
 
 /**
@@ -91,23 +97,24 @@
  *
  * In the order in which they are taken:
  *
- * - &ivgpu_device.files_lock: open, close and unbind.
- * - &ivgpu_device.group_sem: for reading, the same; for writing, a change of the
- *   device's group, which takes the locks of open and close, of eviction and of
- *   faults.
- * - &ivgpu_svm.lock: a fault, from the lookup of the range to the end of the
- *   engine's work on it. drm_gpusvm calls it the driver's SVM lock.
+ * - &ivgpu_svm.lock: a job, from the lookup of the range to the end of the
+ *   engine's work on it. drm_gpusvm calls it the driver's SVM lock. It is the only
+ *   lock that is held while a page is faulted in, because user space decides how
+ *   long that takes, with userfaultfd or FUSE. Only jobs of the same file need it.
  * - the mmap lock, taken by the frameworks, for reading.
+ * - drm_dev_enter(): to place pages in VRAM, and again when all pages are there,
+ *   for the engine's work. Unbind waits for nothing else.
+ * - &ivgpu_device.group_sem: for reading, to place pages in VRAM; for writing, a
+ *   change of the device's group.
+ * - &ivgpu_device.files_lock: the list of open files.
  * - &ivgpu_vram.evict_lock: one eviction at a time. Eviction takes folio locks
- *   with trylock only, and calls the MMU notifiers of anyone.
+ *   with trylock only, and calls the MMU notifiers of all mirrors.
  * - &ivgpu_vram.lock: the buddy allocator.
  * - &drm_gpusvm.notifier_lock: taken for writing by MMU notifiers, also from
- *   reclaim. No memory is allocated with it held.
+ *   reclaim, and for reading by the engine while it works. No memory is allocated
+ *   with it held. Unbind takes the device's mappings away with this lock alone.
  * - &ivgpu_vram.lru_lock: taken with interrupts disabled, as pages may be freed
  *   anywhere.
- *
- * The engine holds drm_dev_enter() for one step of a job, not for the job, so
- * that unbind does not wait for long ones.
  */
 
 static int ivgpu_info_ioctl(struct drm_device *drm, void *data,
@@ -122,33 +129,14 @@ static int ivgpu_info_ioctl(struct drm_device *drm, void *data,
 		return -ENODEV;
 
 	info->vram_size = vram->size;
-	info->aperture_size = vram->aperture;
+	info->aperture_size = vram->dpagemap.aperture.size;
 	info->flags = 0;
-	if (ivgpu_vram_p2p(vram))
+	if (ivgpu_pagemap_p2p(vram))
 		info->flags |= IVGPU_INFO_P2P;
-	if (ivgpu_vram_cpu_access(vram))
+	if (ivgpu_pagemap_cpu_access(vram))
 		info->flags |= IVGPU_INFO_CPU_ACCESS;
 	info->pad = 0;
 	drm_dev_exit(idx);
-
-	return 0;
-}
-
-static int ivgpu_counters_ioctl(struct drm_device *drm, void *data,
-				struct drm_file *file)
-{
-	struct ivgpu_device *ivgpu = to_ivgpu_device(drm);
-	struct ivgpu_counters *counters = &ivgpu->counters;
-	struct drm_ivgpu_counters *args = data;
-
-	args->pages_to_vram = atomic64_read(&counters->pages_to_vram);
-	args->pages_to_ram = atomic64_read(&counters->pages_to_ram);
-	args->pages_evicted = atomic64_read(&counters->pages_evicted);
-	args->engine_faults = atomic64_read(&counters->engine_faults);
-	args->alias_pages = atomic64_read(&counters->alias_pages);
-	args->alias_pages_live = atomic64_read(&counters->alias_pages_live);
-	args->alias_refused = atomic64_read(&counters->alias_refused);
-	args->vram_pages_used = ivgpu_vram_pages_used(&ivgpu->vram);
 
 	return 0;
 }
@@ -202,6 +190,11 @@ static int ivgpu_pci_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	struct ivgpu_device *ivgpu;
 	int err;
 
+	/* BAR 1 is that of ivshmem-doorbell, which others use. */
+	if (pdev->vendor != PCI_VENDOR_ID_REDHAT_QUMRANET ||
+	    pdev->device != 0x1110 || pci_resource_len(pdev, 1))
+		return dev_err_probe(dev, -ENODEV, "not an ivshmem-plain device\n");
+
 	ivgpu = devm_drm_dev_alloc(dev, &ivgpu_driver, struct ivgpu_device,
 				   drm);
 	if (IS_ERR(ivgpu))
@@ -223,11 +216,19 @@ static int ivgpu_pci_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	if (err)
 		return err;
 
+	err = ivgpu_engine_init(ivgpu);
+	if (err)
+		return err;
 	err = ivgpu_vram_init(ivgpu, pdev);
 	if (err)
 		return err;
+	err = ivgpu_group_join(ivgpu);
+	if (err)
+		return err;
+	err = ivgpu_pagemap_init(ivgpu, pdev);
+	if (err)
+		return err;
 
-	pci_set_master(pdev);
 	pci_set_drvdata(pdev, ivgpu);
 
 	return drm_dev_register(&ivgpu->drm, 0);
@@ -240,22 +241,30 @@ static void ivgpu_pci_remove(struct pci_dev *pdev)
 	/* From here on, nothing new is placed, mapped or granted. */
 	drm_dev_unplug(&ivgpu->drm);
 	/* Migrate all data to RAM, which also ends all aliases. */
-	ivgpu_vram_evict_all(ivgpu);
+	ivgpu_vram_evict_all(ivgpu, false);
 	/* The device must not keep a mapping of system memory, either. */
 	ivgpu_svm_unmap_all(ivgpu);
 }
 
-static const struct pci_device_id ivgpu_pci_ids[] = {
-	{ PCI_DEVICE(PCI_VENDOR_ID_REDHAT_QUMRANET, 0x1110) },
-	{ }
+/*
+ * VRAM does not outlive suspend, and is no part of a hibernation image. Tasks are
+ * frozen, so nothing is placed again before they run.
+ */
+static int ivgpu_pm_prepare(struct device *dev)
+{
+	return ivgpu_vram_evict_all(dev_get_drvdata(dev), true);
+}
+
+static const struct dev_pm_ops ivgpu_pm_ops = {
+	.prepare = pm_sleep_ptr(ivgpu_pm_prepare),
 };
-MODULE_DEVICE_TABLE(pci, ivgpu_pci_ids);
 
 static struct pci_driver ivgpu_pci_driver = {
 	.name = "ivgpu",
-	.id_table = ivgpu_pci_ids,
+	.id_table = NULL, /* only dynamic IDs, see "Overview" above */
 	.probe = ivgpu_pci_probe,
 	.remove = ivgpu_pci_remove,
+	.driver.pm = pm_ptr(&ivgpu_pm_ops),
 };
 module_pci_driver(ivgpu_pci_driver);
 

@@ -84,8 +84,13 @@ struct drm_ivgpu_place {
  * @src: source address (COPY), otherwise zero
  * @size: bytes to process, a multiple of 8
  * @value: FILL: seed of the pattern; ADD: the addend
- * @result: out: CHECKSUM: the sum; otherwise 0
- * @done: out: bytes processed, also when the job failed
+ * @result: in: CHECKSUM: 0, or the sum of the first @done bytes; out: CHECKSUM:
+ *	the sum; otherwise 0
+ * @done: in: bytes to leave out, as they were processed before: 0 for a new job;
+ *	out: bytes processed, also when the job failed
+ *
+ * A job that is interrupted, EINTR, goes on if the ioctl is repeated with the
+ * structure as it is.
  *
  * The engine faults as a GPU does: it moves the pages it touches into VRAM,
  * evicting others when VRAM is full, and uses the pages where they are when
@@ -99,9 +104,9 @@ struct drm_ivgpu_place {
  * @value to every 64-bit word with the engine's atomics. COPY goes upwards;
  * overlapping ranges are refused.
  *
- * Errors: EINVAL (op, flags, alignment, size zero, overlap), EFAULT (the range
- * is not wholly user address space, overflows, or a page cannot be faulted),
- * EPERM (a write to a mapping without PROT_WRITE), ENXIO
+ * Errors: EINVAL (op, flags, alignment, size zero, overlap, done larger than
+ * size), EFAULT (the range is not wholly user address space, overflows, or a page
+ * cannot be faulted), EPERM (a write to a mapping without PROT_WRITE), ENXIO
  * (IVGPU_JOB_FLAG_VRAM_ONLY and a page is not in this device's VRAM), EXDEV,
  * ENODEV, EINTR, ENOMEM.
  */
@@ -132,7 +137,7 @@ struct drm_ivgpu_job {
  * @pages_evicted: those of @pages_to_ram that made room for others
  * @engine_faults: faults the engine took
  * @alias_pages: pages granted an alias; a page counts once until it is freed
- * @alias_pages_live: pages that are granted now
+ * @alias_pages_live: pages that were granted, until their allocation is freed
  * @alias_refused: grants refused by this driver (aperture, unplugged)
  * @vram_pages_used: pages of VRAM allocated now
  *

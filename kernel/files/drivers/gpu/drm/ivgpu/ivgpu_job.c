@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The engine, emulated by the CPU. It accesses memory as a device does: VRAM
- * through the BAR, and system memory at the addresses that the DMA API
- * returned.
+ * The jobs of the engine, which the CPU plays.
  */
 
 #include <linux/atomic.h>
-#include <linux/highmem.h>
 #include <linux/io.h>
+#include <linux/io-64-nonatomic-lo-hi.h>
 #include <linux/mm.h>
 #include <linux/sched/signal.h>
 
@@ -15,17 +13,20 @@
 #include <drm/drm_file.h>
 
 #include "ivgpu.h"
+#include "ivgpu_fault.h"
 
 /**
  * struct ivgpu_job - a job in progress
  * @args: the arguments of the ioctl, in and out
  * @svm: the address space of @args
- * @regs: the engine's local memory, one page
+ * @bounce: one page for data on its way
+ * @last: where the engine has written VRAM last
  */
 struct ivgpu_job {
 	struct drm_ivgpu_job *args;
 	struct ivgpu_svm *svm;
-	__le64 *regs;
+	__le64 *bounce;
+	void __iomem *last;
 };
 
 /**
@@ -40,77 +41,39 @@ struct ivgpu_cursor {
 	unsigned long base;
 };
 
-/**
- * struct ivgpu_piece - memory within one page, as the engine reaches it
- * @page: the page
- * @iomem: where it is if it is in VRAM
- * @vaddr: where it is otherwise
- */
-struct ivgpu_piece {
-	struct page *page;
-	void __iomem *iomem;
-	void *vaddr;
-};
-
-static int ivgpu_piece_get(struct ivgpu_job *job, struct ivgpu_cursor *cursor,
-			   unsigned long va, struct ivgpu_piece *piece)
+/* Where the byte at @va is. Calls for one cursor have to go upwards. */
+static int ivgpu_cursor_map(struct ivgpu_job *job, struct ivgpu_cursor *cursor,
+			    unsigned long va, struct ivgpu_mapping *map)
 {
-	struct ivgpu_view *view = cursor->view;
-	struct drm_pagemap_addr *addr = &view->addr[cursor->entry];
-	dma_addr_t dma;
+	struct drm_pagemap_addr *addr = &cursor->view->addr[cursor->entry];
 
 	while (va >= cursor->base + (PAGE_SIZE << addr->order)) {
 		cursor->base += PAGE_SIZE << addr->order;
 		cursor->entry++;
 		addr++;
 	}
-	dma = addr->addr + (va - cursor->base);
 
-	memset(piece, 0, sizeof(*piece));
-	if (addr->proto == DRM_INTERCONNECT_DRIVER) {
-		piece->iomem = (void __iomem *)dma;
-		piece->page = ivgpu_vram_page(&view->vram->vram, piece->iomem);
-		return 0;
+	return ivgpu_engine_map(job->svm->ivgpu->drm.dev, addr,
+				va - cursor->base, map);
+}
+
+/*
+ * The device has no page table with a dirty bit. A page for which MADV_FREE was
+ * called before could be discarded together with the engine's writes, in VRAM as
+ * well as in RAM.
+ *
+ * The notifier lock is held, so the page is still mapped.
+ */
+static void ivgpu_job_dirty(struct ivgpu_job *job, struct ivgpu_view *view,
+			    struct ivgpu_mapping *map)
+{
+	struct page *page = map->page;
+
+	if (map->iomem) {
+		job->last = map->iomem;
+		page = ivgpu_vram_page(&view->vram_dev->vram, map->iomem);
 	}
-
-	piece->page = ivgpu_dma_page(job->svm->ivgpu->drm.dev, dma);
-	if (!piece->page)
-		return -EFAULT;
-	piece->vaddr = kmap_local_page(piece->page) + offset_in_page(va);
-
-	return 0;
-}
-
-static void ivgpu_piece_put(struct ivgpu_piece *piece, bool written)
-{
-	if (piece->vaddr)
-		kunmap_local(piece->vaddr);
-	/*
-	 * The device has no page table with a dirty bit. A page for which
-	 * MADV_FREE was called before could be discarded together with the
-	 * engine's writes, in VRAM as well as in RAM.
-	 *
-	 * The notifier lock is held, so the page is still mapped.
-	 */
-	if (written)
-		folio_mark_dirty(page_folio(piece->page));
-}
-
-static void ivgpu_piece_read(struct ivgpu_piece *piece, void *to, size_t n)
-{
-	if (piece->vaddr)
-		memcpy(to, piece->vaddr, n);
-	else
-		memcpy_fromio(to, piece->iomem, n);
-}
-
-static void ivgpu_piece_write(struct ivgpu_piece *piece, const void *from,
-			      size_t n)
-{
-	if (piece->vaddr)
-		memcpy(piece->vaddr, from, n);
-	else
-		memcpy_toio(piece->iomem, from, n);
+	folio_mark_dirty(page_folio(page));
 }
 
 /*
@@ -118,22 +81,24 @@ static void ivgpu_piece_write(struct ivgpu_piece *piece, const void *from,
  * of this device and of its interconnect group: ivshmem has no PCIe AtomicOps,
  * which other devices on the bus would need.
  */
-static void ivgpu_piece_add(struct ivgpu_job *job, struct ivgpu_view *view,
-			    struct ivgpu_piece *piece, size_t n)
+static void ivgpu_job_add(struct ivgpu_job *job, struct ivgpu_view *view,
+			  struct ivgpu_mapping *map, size_t n)
 {
 	u64 value = job->args->value;
 	size_t i;
 
-	if (piece->vaddr) {
+	if (map->vaddr) {
 		for (i = 0; i < n; i += sizeof(u64))
-			atomic64_add(value, (atomic64_t *)(piece->vaddr + i));
+			atomic64_add(value, (atomic64_t *)(map->vaddr + i));
 		return;
 	}
 
-	spin_lock(&view->vram->vram.atomic_lock);
+	spin_lock(&view->vram_dev->vram.atomic_lock);
 	for (i = 0; i < n; i += sizeof(u64))
-		writeq(readq(piece->iomem + i) + value, piece->iomem + i);
-	spin_unlock(&view->vram->vram.atomic_lock);
+		writeq(readq(map->iomem + i) + value, map->iomem + i);
+	/* A write-combining buffer must not outlive the lock. */
+	wmb();
+	spin_unlock(&view->vram_dev->vram.atomic_lock);
 }
 
 static u64 ivgpu_sum(const __le64 *words, u64 index, size_t n)
@@ -169,37 +134,39 @@ static int ivgpu_job_piece(struct ivgpu_job *job, struct ivgpu_cursor *dst,
 {
 	struct drm_ivgpu_job *args = job->args;
 	u64 index = args->done / sizeof(u64);
-	struct ivgpu_piece piece;
+	struct ivgpu_mapping map;
 	int err;
 
 	if (args->op == IVGPU_JOB_COPY) {
-		err = ivgpu_piece_get(job, src, args->src + args->done, &piece);
+		err = ivgpu_cursor_map(job, src, args->src + args->done, &map);
 		if (err)
 			return err;
-		ivgpu_piece_read(&piece, job->regs, n);
-		ivgpu_piece_put(&piece, false);
+		ivgpu_engine_read(&map, job->bounce, n);
+		ivgpu_engine_unmap(&map);
 	} else if (args->op == IVGPU_JOB_FILL) {
-		ivgpu_fill(job->regs, args->value, index, n);
+		ivgpu_fill(job->bounce, args->value, index, n);
 	}
 
-	err = ivgpu_piece_get(job, dst, args->dst + args->done, &piece);
+	err = ivgpu_cursor_map(job, dst, args->dst + args->done, &map);
 	if (err)
 		return err;
 
 	switch (args->op) {
 	case IVGPU_JOB_FILL:
 	case IVGPU_JOB_COPY:
-		ivgpu_piece_write(&piece, job->regs, n);
+		ivgpu_engine_write(&map, job->bounce, n);
 		break;
 	case IVGPU_JOB_ADD:
-		ivgpu_piece_add(job, dst->view, &piece, n);
+		ivgpu_job_add(job, dst->view, &map, n);
 		break;
 	case IVGPU_JOB_CHECKSUM:
-		ivgpu_piece_read(&piece, job->regs, n);
-		args->result += ivgpu_sum(job->regs, index, n);
+		ivgpu_engine_read(&map, job->bounce, n);
+		args->result += ivgpu_sum(job->bounce, index, n);
 		break;
 	}
-	ivgpu_piece_put(&piece, args->op != IVGPU_JOB_CHECKSUM);
+	if (args->op != IVGPU_JOB_CHECKSUM)
+		ivgpu_job_dirty(job, dst->view, &map);
+	ivgpu_engine_unmap(&map);
 
 	return 0;
 }
@@ -233,8 +200,46 @@ static int ivgpu_job_run(struct ivgpu_job *job, struct ivgpu_view *dst_view,
 		if (!err)
 			args->done += n;
 	}
-	/* VRAM is mapped write-combined; a peer may read it next. */
-	wmb();
+	ivgpu_engine_flush(job->last);
+	job->last = NULL;
+
+	return err;
+}
+
+static int ivgpu_job_view(struct ivgpu_job *job, struct ivgpu_view *view,
+			  u64 addr, bool write, bool migrate)
+{
+	struct drm_ivgpu_job *args = job->args;
+
+	if (args->flags & IVGPU_JOB_FLAG_VRAM_ONLY)
+		return ivgpu_view_vram_only(job->svm, view, addr + args->done,
+					    addr + args->size, write);
+
+	return ivgpu_view_fault(job->svm, view, addr + args->done, write,
+				migrate);
+}
+
+/*
+ * A driver would write the device's page tables here. In ivgpu the CPU does the
+ * work of the device instead. An invalidation of the pages waits for the
+ * notifier lock, and unbind until drm_dev_exit().
+ */
+static int ivgpu_job_commit(struct ivgpu_job *job, struct ivgpu_view *dst,
+			    struct ivgpu_view *src)
+{
+	struct ivgpu_svm *svm = job->svm;
+	int err, idx;
+
+	if (!drm_dev_enter(&svm->ivgpu->drm, &idx))
+		return -ENODEV;
+	drm_gpusvm_notifier_lock(&svm->gpusvm);
+	err = ivgpu_view_check(svm, dst);
+	if (!err && job->args->op == IVGPU_JOB_COPY)
+		err = ivgpu_view_check(svm, src);
+	if (!err)
+		err = ivgpu_job_run(job, dst, src);
+	drm_gpusvm_notifier_unlock(&svm->gpusvm);
+	drm_dev_exit(idx);
 
 	return err;
 }
@@ -242,44 +247,18 @@ static int ivgpu_job_run(struct ivgpu_job *job, struct ivgpu_view *dst_view,
 static int ivgpu_job_step(struct ivgpu_job *job, bool migrate)
 {
 	struct drm_ivgpu_job *args = job->args;
-	bool vram_only = args->flags & IVGPU_JOB_FLAG_VRAM_ONLY;
-	unsigned long left = args->size - args->done;
-	struct ivgpu_svm *svm = job->svm;
-	struct ivgpu_view dst, src = {};
-	u64 va;
+	struct ivgpu_view dst = {}, src = {};
 	int err;
 
-	va = args->dst + args->done;
-	err = ivgpu_svm_view(svm, &dst, va, va + left,
-			     args->op != IVGPU_JOB_CHECKSUM, migrate,
-			     vram_only);
-	if (err)
-		goto out_dst;
-
-	if (args->op == IVGPU_JOB_COPY) {
-		va = args->src + args->done;
-		err = ivgpu_svm_view(svm, &src, va, va + left, false, migrate,
-				     vram_only);
-		if (err)
-			goto out_src;
-	}
-
-	/*
-	 * A driver would write the device's page tables here. In ivgpu the CPU
-	 * does the work of the device instead. An invalidation of the pages
-	 * waits for the notifier lock.
-	 */
-	drm_gpusvm_notifier_lock(&svm->gpusvm);
-	err = ivgpu_svm_view_check(svm, &dst);
+	ivgpu_svm_collect_unmapped(job->svm);
+	err = ivgpu_job_view(job, &dst, args->dst,
+			     args->op != IVGPU_JOB_CHECKSUM, migrate);
 	if (!err && args->op == IVGPU_JOB_COPY)
-		err = ivgpu_svm_view_check(svm, &src);
+		err = ivgpu_job_view(job, &src, args->src, false, migrate);
 	if (!err)
-		err = ivgpu_job_run(job, &dst, &src);
-	drm_gpusvm_notifier_unlock(&svm->gpusvm);
-out_src:
-	ivgpu_svm_view_put(&src);
-out_dst:
-	ivgpu_svm_view_put(&dst);
+		err = ivgpu_job_commit(job, &dst, &src);
+	ivgpu_view_put(&src);
+	ivgpu_view_put(&dst);
 
 	return err;
 }
@@ -288,33 +267,29 @@ static int ivgpu_job_loop(struct ivgpu_job *job)
 {
 	struct drm_ivgpu_job *args = job->args;
 	struct ivgpu_svm *svm = job->svm;
-	bool migrate = true;
-	int err, idx;
+	bool migrate = !(args->flags & IVGPU_JOB_FLAG_NO_MIGRATE);
+	bool progress = true;
+	int err;
 
 	while (args->done < args->size) {
 		u64 done = args->done;
 
 		if (signal_pending(current))
 			return -EINTR;
-		if (!drm_dev_enter(&svm->ivgpu->drm, &idx))
+		if (drm_dev_is_unplugged(&svm->ivgpu->drm))
 			return -ENODEV;
-		err = ivgpu_svm_lock(svm);
-		if (!err) {
-			if (args->flags & (IVGPU_JOB_FLAG_NO_MIGRATE |
-					   IVGPU_JOB_FLAG_VRAM_ONLY))
-				migrate = false;
-			err = ivgpu_job_step(job, migrate);
-			ivgpu_svm_unlock(svm);
-		}
-		drm_dev_exit(idx);
-
-		if (err && err != -EAGAIN)
+		err = mutex_lock_interruptible(&svm->lock);
+		if (err)
 			return err;
 		/*
 		 * If another user wants the same pages, avoid a ping-pong: use
 		 * them where they are until there is some progress.
 		 */
-		migrate = args->done != done;
+		err = ivgpu_job_step(job, migrate && progress);
+		mutex_unlock(&svm->lock);
+		if (err && err != -EAGAIN)
+			return err;
+		progress = args->done != done;
 		cond_resched();
 	}
 
@@ -328,6 +303,8 @@ static bool ivgpu_job_args_valid(const struct drm_ivgpu_job *args)
 			    IVGPU_JOB_FLAG_VRAM_ONLY))
 		return false;
 	if (args->op != IVGPU_JOB_COPY && args->src)
+		return false;
+	if (args->done > args->size || !IS_ALIGNED(args->done, sizeof(u64)))
 		return false;
 
 	return args->size && IS_ALIGNED(args->size, sizeof(u64)) &&
@@ -349,8 +326,8 @@ int ivgpu_job_ioctl(struct drm_device *drm, void *data, struct drm_file *file)
 	struct drm_ivgpu_job *args = data;
 	int err;
 
-	args->result = 0;
-	args->done = 0;
+	if (args->op != IVGPU_JOB_CHECKSUM)
+		args->result = 0;
 	if (!ivgpu_job_args_valid(args))
 		return -EINVAL;
 	err = ivgpu_svm_check(job.svm, args->dst, args->size);
@@ -365,13 +342,11 @@ int ivgpu_job_ioctl(struct drm_device *drm, void *data, struct drm_file *file)
 			return -EINVAL;
 	}
 
-	job.regs = (__le64 *)__get_free_page(GFP_KERNEL);
-	if (!job.regs)
+	job.bounce = (__le64 *)__get_free_page(GFP_KERNEL);
+	if (!job.bounce)
 		return -ENOMEM;
 	err = ivgpu_job_loop(&job);
-	free_page((unsigned long)job.regs);
-	if (args->op != IVGPU_JOB_CHECKSUM)
-		args->result = 0;
+	free_page((unsigned long)job.bounce);
 
 	return err;
 }

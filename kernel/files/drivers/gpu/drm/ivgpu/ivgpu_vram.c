@@ -1,58 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * VRAM: who has which part of it, how data gets in and out of it, and who else
- * may reach it.
+ * VRAM: which allocation has which part of it, and how it is placed and evicted.
  */
 
-#include <linux/bitmap.h>
 #include <linux/delay.h>
-#include <linux/dma-direct.h>
-#include <linux/highmem.h>
 #include <linux/io.h>
-#include <linux/io-64-nonatomic-lo-hi.h>
-#include <linux/iommu.h>
 #include <linux/kref.h>
-#include <linux/module.h>
-#include <linux/moduleparam.h>
-#include <linux/pci-p2pdma.h>
 #include <linux/pci.h>
-#include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
 
 #include <drm/drm_drv.h>
 #include <drm/drm_print.h>
 
 #include "ivgpu.h"
 
-static uint aperture;
-module_param(aperture, uint, 0644);
-MODULE_PARM_DESC(aperture, "MiB of VRAM, from offset 0, that bus_alias() grants to other devices; 0: all; read when a device is bound (default: 0)");
-
-static bool cpu_access = true;
-module_param(cpu_access, bool, 0644);
-MODULE_PARM_DESC(cpu_access, "let software importers such as rxe, which have no DMA engine, access the aperture with the CPU; read when a device is bound (default: Y)");
-
-static bool owner_group;
-static int ivgpu_owner_group_set(const char *val, const struct kernel_param *kp);
-static const struct kernel_param_ops ivgpu_owner_group_ops = {
-	.flags = KERNEL_PARAM_OPS_FL_NOARG,
-	.set = ivgpu_owner_group_set,
-	.get = param_get_bool,
-};
-module_param_cb(owner_group, &ivgpu_owner_group_ops, &owner_group, 0644);
-MODULE_PARM_DESC(owner_group, "let all ivgpu devices reach the VRAM of each other over a private interconnect (one drm_pagemap owner); a change migrates all VRAM to RAM (default: N)");
-
-static DRM_PAGEMAP_OWNER_LIST_DEFINE(ivgpu_owner_list);
-
-/* Serializes changes of groups with each other, with bind and with unbind. */
-static DEFINE_MUTEX(ivgpu_devices_lock);
-static LIST_HEAD(ivgpu_devices);
-
 /**
  * struct ivgpu_alloc - VRAM allocated for one migration
  * @base: what drm_pagemap knows about it
- * @ref: one held for the device pages in use, one by whoever evicts them. The
- *	blocks are reused only when the last is gone, so that an eviction can
- *	never hit the pages of somebody else.
+ * @ref: one for the device pages in use, and one for each eviction in progress.
+ *	The blocks are reused only when the last is gone, so that an eviction
+ *	never hits the pages of another allocation.
  * @vram: where the blocks are from
  * @blocks: the buddy blocks
  * @lru: entry in &struct ivgpu_vram.lru
@@ -72,173 +39,6 @@ struct ivgpu_alloc {
 static struct ivgpu_alloc *to_ivgpu_alloc(struct drm_pagemap_devmem *devmem)
 {
 	return container_of(devmem, struct ivgpu_alloc, base);
-}
-
-static struct ivgpu_device *vram_to_ivgpu(struct ivgpu_vram *vram)
-{
-	return container_of(vram, struct ivgpu_device, vram);
-}
-
-/*
- * The only three functions that know how device-private pages, offsets in the
- * VRAM and the CPU's mapping of it belong together.
- */
-static struct ivgpu_vram *page_to_vram(struct page *page)
-{
-	return container_of(page_pgmap(page), struct ivgpu_vram, pagemap);
-}
-
-static unsigned long ivgpu_vram_first_pfn(struct ivgpu_vram *vram)
-{
-	return PHYS_PFN(vram->pagemap.range.start);
-}
-
-static u64 page_to_vram_offset(struct page *page)
-{
-	return PFN_PHYS(page_to_pfn(page) -
-			ivgpu_vram_first_pfn(page_to_vram(page)));
-}
-
-static void __iomem *page_to_vram_ptr(struct page *page)
-{
-	return page_to_vram(page)->base + page_to_vram_offset(page);
-}
-
-/**
- * ivgpu_vram_page() - the device-private page behind a VRAM address
- * @vram: the VRAM
- * @ptr: address in the CPU's mapping of it
- *
- * Return: the page.
- */
-struct page *ivgpu_vram_page(struct ivgpu_vram *vram, void __iomem *ptr)
-{
-	return pfn_to_page(ivgpu_vram_first_pfn(vram) +
-			   ((ptr - vram->base) >> PAGE_SHIFT));
-}
-
-/**
- * ivgpu_dma_page() - the page that the engine reaches at a DMA address
- * @dev: the device
- * @addr: an address that the DMA API returned for @dev
- *
- * The CPU stands in for the engine. It goes the way a bus transaction of the
- * device would go, through the device's IOMMU domain, so that a page that is
- * not mapped for the device is not reached by mistake.
- *
- * Return: the page, or NULL where a device would take an IOMMU fault.
- */
-struct page *ivgpu_dma_page(struct device *dev, dma_addr_t addr)
-{
-	struct iommu_domain *domain = iommu_get_domain_for_dev(dev);
-	phys_addr_t phys;
-
-	phys = domain ? iommu_iova_to_phys(domain, addr) :
-			dma_to_phys(dev, addr);
-
-	return phys && pfn_valid(PHYS_PFN(phys)) ? phys_to_page(phys) : NULL;
-}
-
-static void ivgpu_vram_copy_page(void __iomem *dst, const void __iomem *src)
-{
-	unsigned int i;
-
-	for (i = 0; i < PAGE_SIZE; i += sizeof(u64))
-		writeq(readq(src + i), dst + i);
-}
-
-static int ivgpu_copy_entry(struct device *dev, void __iomem *ptr,
-			    const struct drm_pagemap_addr *addr, bool to_vram)
-{
-	unsigned long i;
-
-	for (i = 0; i < NR_PAGES(addr->order); i++, ptr += PAGE_SIZE) {
-		dma_addr_t dma = addr->addr + i * PAGE_SIZE;
-		struct page *page;
-		void *kaddr;
-
-		if (addr->proto != DRM_INTERCONNECT_SYSTEM) {
-			/* See ivgpu_device_map() for what the address is. */
-			ivgpu_vram_copy_page((void __iomem *)dma, ptr);
-			continue;
-		}
-
-		page = ivgpu_dma_page(dev, dma);
-		if (!page)
-			return -EFAULT;
-
-		kaddr = kmap_local_page(page);
-		if (to_vram)
-			memcpy_toio(ptr, kaddr, PAGE_SIZE);
-		else
-			memcpy_fromio(kaddr, ptr, PAGE_SIZE);
-		kunmap_local(kaddr);
-	}
-
-	return 0;
-}
-
-static int ivgpu_copy(struct page **pages, struct drm_pagemap_addr *pagemap_addr,
-		      unsigned long npages, bool to_vram)
-{
-	unsigned long i, nr;
-
-	for (i = 0; i < npages; i += nr) {
-		struct drm_pagemap_addr *addr = &pagemap_addr[i];
-		struct ivgpu_device *ivgpu;
-		void __iomem *ptr;
-		int err;
-
-		nr = 1;
-		if (!pages[i] || (!to_vram && !addr->addr))
-			continue;
-
-		ivgpu = vram_to_ivgpu(page_to_vram(pages[i]));
-		ptr = page_to_vram_ptr(pages[i]);
-		if (addr->addr) {
-			nr = NR_PAGES(addr->order);
-			err = ivgpu_copy_entry(ivgpu->drm.dev, ptr, addr,
-					       to_vram);
-			if (err)
-				return err;
-		} else {
-			/*
-			 * Nothing was there before: what the last user left
-			 * in this VRAM must not show through.
-			 */
-			nr = folio_nr_pages(page_folio(pages[i]));
-			memset_io(ptr, 0, nr * PAGE_SIZE);
-		}
-
-		if (to_vram) {
-			atomic64_add(nr, &ivgpu->counters.pages_to_vram);
-		} else if (addr->proto == DRM_INTERCONNECT_SYSTEM) {
-			atomic64_add(nr, &ivgpu->counters.pages_to_ram);
-			if (READ_ONCE(ivgpu->vram.evictor) == current)
-				atomic64_add(nr,
-					     &ivgpu->counters.pages_evicted);
-		}
-	}
-	/* The BAR, our own or that of a peer, is mapped write-combined. */
-	wmb();
-
-	return 0;
-}
-
-static int ivgpu_copy_to_devmem(struct page **pages,
-				struct drm_pagemap_addr *pagemap_addr,
-				unsigned long npages,
-				struct dma_fence *pre_migrate_fence)
-{
-	return ivgpu_copy(pages, pagemap_addr, npages, true);
-}
-
-static int ivgpu_copy_to_ram(struct page **pages,
-			     struct drm_pagemap_addr *pagemap_addr,
-			     unsigned long npages,
-			     struct dma_fence *pre_migrate_fence)
-{
-	return ivgpu_copy(pages, pagemap_addr, npages, false);
 }
 
 static int ivgpu_populate_devmem_pfn(struct drm_pagemap_devmem *devmem,
@@ -268,22 +68,16 @@ static void ivgpu_alloc_destroy(struct ivgpu_alloc *alloc)
 {
 	struct ivgpu_vram *vram = alloc->vram;
 	struct gpu_buddy_block *block;
-	unsigned long bit, end, n = 0;
 
 	mutex_lock(&vram->lock);
-	list_for_each_entry(block, &alloc->blocks, link) {
-		bit = PHYS_PFN(gpu_buddy_block_offset(block));
-		end = bit + PHYS_PFN(gpu_buddy_block_size(&vram->buddy, block));
-		for_each_set_bit_from(bit, vram->granted, end) {
-			clear_bit(bit, vram->granted);
-			n++;
-		}
-	}
-	atomic64_sub(n, &vram_to_ivgpu(vram)->counters.alias_pages_live);
+	list_for_each_entry(block, &alloc->blocks, link)
+		ivgpu_count_freed(vram_to_ivgpu(vram),
+				  PHYS_PFN(gpu_buddy_block_offset(block)),
+				  PHYS_PFN(gpu_buddy_block_size(&vram->buddy,
+								block)));
 	gpu_buddy_free_list(&vram->buddy, &alloc->blocks, 0);
 	mutex_unlock(&vram->lock);
 
-	mmdrop(alloc->base.mm);
 	kfree(alloc);
 }
 
@@ -314,7 +108,7 @@ static void ivgpu_alloc_put(struct ivgpu_alloc *alloc)
 /*
  * No CPU page table and no importer has any of the pages any more: all MMU
  * notifiers have returned before the last reference to a folio is dropped. Only
- * from here on may the VRAM be given to somebody else.
+ * from here on may the VRAM be allocated again.
  */
 static void ivgpu_devmem_release(struct drm_pagemap_devmem *devmem)
 {
@@ -332,8 +126,8 @@ static void ivgpu_devmem_release(struct drm_pagemap_devmem *devmem)
 static const struct drm_pagemap_devmem_ops ivgpu_devmem_ops = {
 	.devmem_release = ivgpu_devmem_release,
 	.populate_devmem_pfn = ivgpu_populate_devmem_pfn,
-	.copy_to_devmem = ivgpu_copy_to_devmem,
-	.copy_to_ram = ivgpu_copy_to_ram,
+	.copy_to_devmem = ivgpu_engine_copy_to_devmem,
+	.copy_to_ram = ivgpu_engine_copy_to_ram,
 };
 
 /* Evict the least recently placed allocation. Returns its size, or an error. */
@@ -378,14 +172,15 @@ static struct ivgpu_alloc *ivgpu_alloc_create(struct ivgpu_device *ivgpu,
 	u64 evicted = 0;
 	int err;
 
-	alloc = kzalloc_obj(*alloc);
+	alloc = kzalloc_obj(*alloc, GFP_KERNEL_ACCOUNT);
 	if (!alloc)
 		return ERR_PTR(-ENOMEM);
+	INIT_LIST_HEAD(&alloc->blocks);
+	INIT_LIST_HEAD(&alloc->lru);
 
 	for (;;) {
 		long ret;
 
-		INIT_LIST_HEAD(&alloc->blocks);
 		mutex_lock(&vram->lock);
 		err = gpu_buddy_alloc_blocks(&vram->buddy, 0, vram->size, size,
 					     align, &alloc->blocks, 0);
@@ -414,19 +209,17 @@ static struct ivgpu_alloc *ivgpu_alloc_create(struct ivgpu_device *ivgpu,
 	}
 
 	kref_init(&alloc->ref);
-	INIT_LIST_HEAD(&alloc->lru);
 	alloc->vram = vram;
-	/* The pages can outlive the process, if it forked. */
-	mmgrab(mm);
 	drm_pagemap_devmem_init(&alloc->base, ivgpu->drm.dev, mm,
 				&ivgpu_devmem_ops, &vram->dpagemap, size, NULL);
 
 	return alloc;
 }
 
-static int ivgpu_vram_place(struct ivgpu_device *ivgpu, struct mm_struct *mm,
-			    unsigned long start, unsigned long end,
-			    unsigned long timeslice_ms)
+static int ivgpu_vram_migrate_chunk(struct ivgpu_device *ivgpu,
+				    struct mm_struct *mm, unsigned long start,
+				    unsigned long end,
+				    unsigned long timeslice_ms)
 {
 	const struct drm_pagemap_migrate_details details = {
 		.timeslice_ms = timeslice_ms,
@@ -457,115 +250,86 @@ static int ivgpu_vram_place(struct ivgpu_device *ivgpu, struct mm_struct *mm,
 	return err;
 }
 
-static unsigned long ivgpu_smaller_chunk(unsigned long chunk)
+/*
+ * The largest chunk at @addr that is aligned, as drm_pagemap and huge pages need
+ * it, and not larger than @max.
+ */
+static unsigned long ivgpu_chunk(unsigned long addr, unsigned long end,
+				 unsigned long max)
 {
-	return chunk == IVGPU_CHUNK_MAX ? IVGPU_CHUNK_MID : IVGPU_CHUNK_MIN;
+	static const unsigned long sizes[] = {
+		IVGPU_CHUNK_MAX, IVGPU_CHUNK_MID,
+	};
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(sizes); i++)
+		if (sizes[i] <= max && IS_ALIGNED(addr, sizes[i]) &&
+		    sizes[i] <= end - addr)
+			return sizes[i];
+
+	return IVGPU_CHUNK_MIN;
 }
 
 /* Best effort: the first error is returned, but all of the range is tried. */
-static int ivgpu_populate_mm(struct drm_pagemap *dpagemap, unsigned long start,
-			     unsigned long end, struct mm_struct *mm,
-			     unsigned long timeslice_ms)
+static int ivgpu_vram_migrate(struct ivgpu_device *ivgpu, unsigned long start,
+			      unsigned long end, struct mm_struct *mm,
+			      unsigned long timeslice_ms)
 {
-	struct ivgpu_device *ivgpu = dpagemap_to_ivgpu(dpagemap);
-	unsigned long chunk = IVGPU_CHUNK_MAX;
-	unsigned long addr, next;
+	unsigned long max = IVGPU_CHUNK_MAX;
+	unsigned long addr, chunk;
 	int err, ret = 0;
-	int idx;
 
-	if (!drm_dev_enter(&ivgpu->drm, &idx))
-		return -ENODEV;
-
-	for (addr = start; addr < end; addr = next) {
-		next = min(end, ALIGN(addr + 1, chunk));
-		err = ivgpu_vram_place(ivgpu, mm, addr, next, timeslice_ms);
-		if (err == -ENOSPC && next - addr > IVGPU_CHUNK_MIN) {
-			chunk = ivgpu_smaller_chunk(chunk);
-			next = addr;
-			continue;
+	for (addr = start; addr < end; addr += chunk) {
+		/* One large request that fails evicts others. Do not repeat. */
+		if (IS_ALIGNED(addr, IVGPU_CHUNK_MAX))
+			max = IVGPU_CHUNK_MAX;
+		for (;;) {
+			chunk = ivgpu_chunk(addr, end, max);
+			err = ivgpu_vram_migrate_chunk(ivgpu, mm, addr,
+						       addr + chunk,
+						       timeslice_ms);
+			if (err != -ENOSPC || chunk == IVGPU_CHUNK_MIN)
+				break;
+			max = chunk - 1;
 		}
 		if (err && !ret)
 			ret = err;
 		if (err == -ENOSPC || err == -ENOMEM)
 			break;
-		chunk = IVGPU_CHUNK_MAX;
 	}
-
-	drm_dev_exit(idx);
 
 	return ret;
 }
 
-/*
- * All engines of an interconnect group are played by the CPU, so that the
- * address space of the interconnect is that of the kernel: the address of VRAM
- * on it is the CPU's mapping of the BAR.
+/**
+ * ivgpu_vram_populate_mm() - &drm_pagemap_ops.populate_mm
+ * @dpagemap: of the device that the memory goes to
+ * @start: first address, page aligned
+ * @end: end of the range
+ * @mm: the address space; its mmap lock is held for reading
+ * @timeslice_ms: how long the pages stay at least
+ *
+ * Return: 0 or a negative error code. Also after an error some of the pages may
+ * have been moved.
  */
-static struct drm_pagemap_addr
-ivgpu_device_map(struct drm_pagemap *dpagemap, struct device *dev,
-		 struct page *page, unsigned int order,
-		 enum dma_data_direction dir)
+int ivgpu_vram_populate_mm(struct drm_pagemap *dpagemap, unsigned long start,
+			   unsigned long end, struct mm_struct *mm,
+			   unsigned long timeslice_ms)
 {
 	struct ivgpu_device *ivgpu = dpagemap_to_ivgpu(dpagemap);
+	int err, idx;
 
-	/* The engine maps for reading or both; only a migration just writes. */
-	if (dir == DMA_FROM_DEVICE)
-		atomic64_add(NR_PAGES(order), &ivgpu->counters.pages_to_vram);
-
-	return drm_pagemap_addr_encode((uintptr_t)page_to_vram_ptr(page),
-				       DRM_INTERCONNECT_DRIVER, order, dir);
-}
-
-static void ivgpu_device_unmap(struct drm_pagemap *dpagemap, struct device *dev,
-			       const struct drm_pagemap_addr *addr)
-{
-	/* Nothing was mapped, but drm_pagemap calls this unconditionally. */
-}
-
-static int ivgpu_bus_alias(struct drm_pagemap *dpagemap, struct folio *folio,
-			   phys_addr_t *phys)
-{
-	struct ivgpu_device *ivgpu = dpagemap_to_ivgpu(dpagemap);
-	u64 offset = page_to_vram_offset(folio_page(folio, 0));
-	struct ivgpu_vram *vram = &ivgpu->vram;
-	unsigned long bit = PHYS_PFN(offset);
-	unsigned long i, n = 0;
-	int err = 0;
-
-	if (offset + folio_size(folio) > vram->aperture)
-		err = -ERANGE;
-	else if (drm_dev_is_unplugged(&ivgpu->drm))
-		err = -ENODEV;
-	if (err) {
-		atomic64_inc(&ivgpu->counters.alias_refused);
-		return err;
+	if (!drm_dev_enter(&ivgpu->drm, &idx))
+		return -ENODEV;
+	err = down_read_killable(&ivgpu->group_sem);
+	if (!err) {
+		err = ivgpu_vram_migrate(ivgpu, start, end, mm, timeslice_ms);
+		up_read(&ivgpu->group_sem);
 	}
+	drm_dev_exit(idx);
 
-	for (i = bit; i < bit + folio_nr_pages(folio); i++)
-		if (!test_bit(i, vram->granted) &&
-		    !test_and_set_bit(i, vram->granted))
-			n++;
-	atomic64_add(n, &ivgpu->counters.alias_pages);
-	atomic64_add(n, &ivgpu->counters.alias_pages_live);
-
-	*phys = vram->bar_start + offset;
-
-	return 0;
+	return err;
 }
-
-static void ivgpu_pagemap_destroy(struct drm_pagemap *dpagemap,
-				  bool is_atomic_or_reclaim)
-{
-	/* Part of the DRM device, and goes with it. */
-}
-
-static const struct drm_pagemap_ops ivgpu_pagemap_ops = {
-	.device_map = ivgpu_device_map,
-	.device_unmap = ivgpu_device_unmap,
-	.bus_alias = ivgpu_bus_alias,
-	.populate_mm = ivgpu_populate_mm,
-	.destroy = ivgpu_pagemap_destroy,
-};
 
 /**
  * ivgpu_vram_pages_used() - VRAM in use
@@ -581,36 +345,17 @@ u64 ivgpu_vram_pages_used(struct ivgpu_vram *vram)
 }
 
 /**
- * ivgpu_vram_p2p() - does the administrator consent to peer access now
- * @vram: the VRAM; the device must be bound
- *
- * Return: true if pages in the aperture are granted an alias.
- */
-bool ivgpu_vram_p2p(struct ivgpu_vram *vram)
-{
-	return vram->provider && pci_p2pdma_peer_access(vram->provider);
-}
-
-/**
- * ivgpu_vram_cpu_access() - may importers access the aperture with the CPU
- * @vram: the VRAM; the device must be bound
- *
- * Return: true if they may.
- */
-bool ivgpu_vram_cpu_access(struct ivgpu_vram *vram)
-{
-	return vram->provider && vram->provider->cpu_base;
-}
-
-/**
  * ivgpu_vram_evict_all() - bring all data back to RAM
- * @ivgpu: the device; unplugged, or its group_sem is held for writing, so that
- *	nothing new is placed
+ * @ivgpu: the device; nothing new is placed in its VRAM
+ * @may_fail: do not wait for pages in use for more than 10 s, nor if a signal is
+ *	pending
  *
- * What cannot be evicted now is tried again. The pages cannot be taken from
- * whoever uses them, so that there is no way but to wait; but not in silence.
+ * Pages that cannot be evicted now are tried again: their users have references,
+ * and unbind has to wait for these.
+ *
+ * Return: 0, or if @may_fail -EBUSY or -EINTR.
  */
-void ivgpu_vram_evict_all(struct ivgpu_device *ivgpu)
+int ivgpu_vram_evict_all(struct ivgpu_device *ivgpu, bool may_fail)
 {
 	struct ivgpu_vram *vram = &ivgpu->vram;
 	unsigned long warn = jiffies + 10 * HZ;
@@ -619,86 +364,21 @@ void ivgpu_vram_evict_all(struct ivgpu_device *ivgpu)
 	for (;;) {
 		ret = ivgpu_vram_evict_one(vram, false);
 		if (ret == -ENOENT)
-			break;
+			return 0;
+		if (may_fail && signal_pending(current))
+			return -EINTR;
 		if (ret > 0)
 			continue;
 		if (time_after(jiffies, warn)) {
 			drm_warn(&ivgpu->drm,
-				 "drm_pagemap_evict_to_ram() leaves %llu pages in VRAM, trying again (%pe)\n",
+				 "drm_pagemap_evict_to_ram() leaves %llu pages in VRAM (%pe)\n",
 				 ivgpu_vram_pages_used(vram), ERR_PTR(ret));
+			if (may_fail)
+				return -EBUSY;
 			warn = jiffies + 10 * HZ;
 		}
 		msleep(20);
 	}
-}
-
-static bool ivgpu_has_interconnect(struct drm_pagemap_peer *peer1,
-				   struct drm_pagemap_peer *peer2)
-{
-	return owner_group;
-}
-
-/*
- * Changes the group of a device in use. What its group was decides whether a
- * page of its VRAM is mapped for a peer, or a peer's for it: so nothing is
- * mapped when it changes. Walkers of page tables may still compare the old
- * owner; they see the change when the page has moved, as for any other page.
- */
-static int ivgpu_vram_regroup(struct ivgpu_device *ivgpu)
-{
-	struct ivgpu_vram *vram = &ivgpu->vram;
-	int err;
-
-	/* Nothing is placed, and no peer's page mapped, until the end. */
-	guard(rwsem_write)(&ivgpu->group_sem);
-	ivgpu_vram_evict_all(ivgpu);
-	ivgpu_svm_unmap_all(ivgpu);
-
-	drm_pagemap_release_owner(&vram->peer);
-	err = drm_pagemap_acquire_owner(&vram->peer, &ivgpu_owner_list,
-					ivgpu_has_interconnect);
-	/* If that fails the device is alone: nobody else is this owner. */
-	if (err)
-		vram->peer.list = NULL;
-	WRITE_ONCE(vram->pagemap.owner, err ? (void *)vram : vram->peer.owner);
-
-	return err;
-}
-
-static int ivgpu_owner_group_set(const char *val, const struct kernel_param *kp)
-{
-	const bool before = owner_group;
-	struct ivgpu_device *ivgpu;
-	int err, ret;
-
-	guard(mutex)(&ivgpu_devices_lock);
-	ret = param_set_bool(val, kp);
-	if (ret || owner_group == before)
-		return ret;
-	list_for_each_entry(ivgpu, &ivgpu_devices, link) {
-		err = ivgpu_vram_regroup(ivgpu);
-		ret = ret ?: err;
-	}
-
-	return ret;
-}
-
-static void ivgpu_vram_leave(void *data)
-{
-	struct ivgpu_device *ivgpu = data;
-
-	guard(mutex)(&ivgpu_devices_lock);
-	list_del(&ivgpu->link);
-}
-
-static void ivgpu_vram_release_owner(void *data)
-{
-	drm_pagemap_release_owner(data);
-}
-
-static void ivgpu_vram_put_pagemap(void *data)
-{
-	drm_pagemap_put(data);
 }
 
 /* After the pagemap has gone: the last pages are freed while it goes. */
@@ -708,37 +388,12 @@ static void ivgpu_vram_fini(void *data)
 
 	flush_work(&vram->free_work);
 	gpu_buddy_fini(&vram->buddy);
-	if (vram->provider)
-		vram->provider->cpu_base = NULL;
-}
-
-/*
- * Consent is the default: an importer has to ask, and the fabric has to allow
- * it, before it matters, and all that is in this VRAM was put there for devices
- * to work on.
- */
-static int ivgpu_vram_init_p2p(struct ivgpu_vram *vram, struct pci_dev *pdev)
-{
-	struct p2pdma_provider *provider;
-	u64 size = vram->size;
-
-	if (aperture)
-		size = min(size, (u64)aperture * SZ_1M);
-
-	provider = pcim_p2pdma_export(pdev, 2, size, true);
-	if (IS_ERR(provider))
-		return provider == ERR_PTR(-EOPNOTSUPP) ? 0 : PTR_ERR(provider);
-
-	vram->aperture = size;
-	vram->provider = provider;
-	if (cpu_access)
-		provider->cpu_base = vram->base;
-
-	return 0;
+	mutex_destroy(&vram->evict_lock);
+	mutex_destroy(&vram->lock);
 }
 
 /**
- * ivgpu_vram_init() - set up the VRAM
+ * ivgpu_vram_init() - set up the VRAM, without its pages
  * @ivgpu: the device
  * @pdev: its PCI device, enabled, BAR 2 requested
  *
@@ -750,8 +405,6 @@ int ivgpu_vram_init(struct ivgpu_device *ivgpu, struct pci_dev *pdev)
 {
 	struct ivgpu_vram *vram = &ivgpu->vram;
 	struct device *dev = &pdev->dev;
-	struct resource *res;
-	void *addr;
 	int err;
 
 	mutex_init(&vram->lock);
@@ -762,70 +415,19 @@ int ivgpu_vram_init(struct ivgpu_device *ivgpu, struct pci_dev *pdev)
 	init_llist_head(&vram->dead);
 	INIT_WORK(&vram->free_work, ivgpu_vram_free_work);
 
-	vram->bar_start = pci_resource_start(pdev, 2);
 	vram->size = ALIGN_DOWN(pci_resource_len(pdev, 2), IVGPU_CHUNK_MAX);
 	if (!vram->size)
 		return dev_err_probe(dev, -ENODEV, "BAR 2, the VRAM, is smaller than 2 MiB\n");
 
-	vram->base = devm_ioremap_wc(dev, vram->bar_start, vram->size);
+	vram->base = devm_ioremap_wc(dev, pci_resource_start(pdev, 2),
+				     vram->size);
 	if (!vram->base)
 		return -ENOMEM;
-
-	vram->granted = devm_bitmap_zalloc(dev, PHYS_PFN(vram->size),
-					   GFP_KERNEL);
-	if (!vram->granted)
-		return -ENOMEM;
-
-	err = ivgpu_vram_init_p2p(vram, pdev);
-	if (err)
-		return err;
 
 	err = gpu_buddy_init(&vram->buddy, vram->size, PAGE_SIZE);
 	if (err)
 		return err;
 	gpu_buddy_driver_set_lock(&vram->buddy, &vram->lock);
-	err = devm_add_action_or_reset(dev, ivgpu_vram_fini, vram);
-	if (err)
-		return err;
 
-	res = devm_request_free_mem_region(dev, &iomem_resource, vram->size);
-	if (IS_ERR(res))
-		return PTR_ERR(res);
-
-	guard(mutex)(&ivgpu_devices_lock);
-	err = drm_pagemap_acquire_owner(&vram->peer, &ivgpu_owner_list,
-					ivgpu_has_interconnect);
-	if (err)
-		return err;
-	err = devm_add_action_or_reset(dev, ivgpu_vram_release_owner,
-				       &vram->peer);
-	if (err)
-		return err;
-
-	err = drm_pagemap_init(&vram->dpagemap, &vram->pagemap, &ivgpu->drm,
-			       &ivgpu_pagemap_ops);
-	if (err)
-		return err;
-	err = devm_add_action_or_reset(dev, ivgpu_vram_put_pagemap,
-				       &vram->dpagemap);
-	if (err)
-		return err;
-
-	vram->pagemap.type = MEMORY_DEVICE_PRIVATE;
-	vram->pagemap.range.start = res->start;
-	vram->pagemap.range.end = res->end;
-	vram->pagemap.nr_range = 1;
-	vram->pagemap.owner = vram->peer.owner;
-	vram->pagemap.ops = drm_pagemap_pagemap_ops_get();
-	vram->pagemap.p2p_provider = vram->provider;
-	addr = devm_memremap_pages(dev, &vram->pagemap);
-	if (IS_ERR(addr))
-		return PTR_ERR(addr);
-
-	err = devm_add_action(dev, ivgpu_vram_leave, ivgpu);
-	if (err)
-		return err;
-	list_add_tail(&ivgpu->link, &ivgpu_devices);
-
-	return 0;
+	return devm_add_action_or_reset(dev, ivgpu_vram_fini, vram);
 }

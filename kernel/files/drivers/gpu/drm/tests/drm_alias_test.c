@@ -17,37 +17,47 @@ struct aperture_case {
 	const char *name;
 	struct drm_pagemap_aperture aperture;
 	u64 offset;
-	u64 size;
+	unsigned long pages;
 	phys_addr_t want; /* 0: refused */
+	unsigned long want_pages;
 };
 
 #define BAR BIT_ULL(40)
+#define PAGES(size) ((size) >> PAGE_SHIFT)
 
 static const struct aperture_case aperture_cases[] = {
-	{ "first page", { BAR, SZ_1G }, 0, SZ_4K, BAR },
-	{ "last page", { BAR, SZ_1G }, SZ_1G - SZ_4K, SZ_4K,
-	  BAR + SZ_1G - SZ_4K },
-	{ "all of it", { BAR, SZ_1G }, 0, SZ_1G, BAR },
-	{ "small bar, last huge page", { BAR, SZ_256M }, SZ_256M - SZ_2M, SZ_2M,
-	  BAR + SZ_256M - SZ_2M },
-	{ "small bar, one page too far", { BAR, SZ_256M }, SZ_256M, SZ_4K },
+	{ "first page", { BAR, SZ_1G }, 0, 1, BAR, 1 },
+	{ "last page", { BAR, SZ_1G }, SZ_1G - PAGE_SIZE, 1,
+	  BAR + SZ_1G - PAGE_SIZE, 1 },
+	{ "all of it", { BAR, SZ_1G }, 0, PAGES(SZ_1G), BAR, PAGES(SZ_1G) },
+	{ "more than all of it", { BAR, SZ_1G }, 0, PAGES(SZ_1G) + 1, BAR,
+	  PAGES(SZ_1G) },
+	{ "small bar, last huge page", { BAR, SZ_256M }, SZ_256M - SZ_2M,
+	  PAGES(SZ_2M), BAR + SZ_256M - SZ_2M, PAGES(SZ_2M) },
+	{ "small bar, one page too far", { BAR, SZ_256M }, SZ_256M, 1 },
 	{ "small bar, half of a huge page", { BAR, SZ_256M + SZ_1M }, SZ_256M,
-	  SZ_2M },
-	{ "small bar, far away", { BAR, SZ_256M }, 64ULL * SZ_1G, SZ_4K },
+	  PAGES(SZ_2M), BAR + SZ_256M, PAGES(SZ_1M) },
+	{ "small bar, half a page", { BAR, SZ_256M + PAGE_SIZE / 2 }, SZ_256M,
+	  1 },
+	{ "small bar, one page and a half",
+	  { BAR, SZ_256M + PAGE_SIZE + PAGE_SIZE / 2 }, SZ_256M, 2,
+	  BAR + SZ_256M, 1 },
+	{ "small bar, far away", { BAR, SZ_256M }, 64ULL * SZ_1G, 1 },
 	{ "small bar, huge page over its end", { BAR, SZ_256M },
-	  SZ_256M - SZ_2M + SZ_4K, SZ_2M },
-	{ "second tile", { BAR + SZ_1G, SZ_1G }, SZ_4K, SZ_4K,
-	  BAR + SZ_1G + SZ_4K },
+	  SZ_256M - SZ_2M + PAGE_SIZE, PAGES(SZ_2M),
+	  BAR + SZ_256M - SZ_2M + PAGE_SIZE, PAGES(SZ_2M) - 1 },
+	{ "second tile", { BAR + SZ_1G, SZ_1G }, PAGE_SIZE, 1,
+	  BAR + SZ_1G + PAGE_SIZE, 1 },
 	{ "second tile, small bar, last page", { BAR + SZ_1G, SZ_256M },
-	  SZ_256M - SZ_4K, SZ_4K, BAR + SZ_1G + SZ_256M - SZ_4K },
+	  SZ_256M - PAGE_SIZE, 1, BAR + SZ_1G + SZ_256M - PAGE_SIZE, 1 },
 	{ "second tile, small bar, one page too far", { BAR + SZ_1G, SZ_256M },
-	  SZ_256M, SZ_4K },
+	  SZ_256M, 1 },
 	{ "bar at the end of the addresses", { 0 - (u64)SZ_256M, SZ_256M },
-	  SZ_256M - SZ_4K, SZ_4K, 0 - (u64)SZ_4K },
-	{ "no aperture", { 0, 0 }, 0, SZ_4K },
-	{ "offset wraps", { BAR, SZ_1G }, U64_MAX - SZ_4K + 1, SZ_8K },
-	{ "size wraps", { BAR, SZ_1G }, SZ_4K, U64_MAX },
-	{ "end wraps to 0", { BAR, SZ_1G }, SZ_4K, 0 - (u64)SZ_4K },
+	  SZ_256M - PAGE_SIZE, 1, 0 - (u64)PAGE_SIZE, 1 },
+	{ "no aperture", { 0, 0 }, 0, 1 },
+	{ "offset wraps", { BAR, SZ_1G }, U64_MAX - PAGE_SIZE + 1, 2 },
+	{ "size wraps", { BAR, SZ_1G }, PAGE_SIZE, ULONG_MAX, BAR + PAGE_SIZE,
+	  PAGES(SZ_1G) - 1 },
 };
 
 static void aperture_desc(const struct aperture_case *c, char *desc)
@@ -60,14 +70,16 @@ KUNIT_ARRAY_PARAM(aperture, aperture_cases, aperture_desc);
 static void drm_test_aperture(struct kunit *test)
 {
 	const struct aperture_case *c = test->param_value;
+	unsigned long pages = c->pages;
 	phys_addr_t phys = 0;
 	int ret;
 
-	ret = drm_pagemap_aperture_alias(&c->aperture, c->offset, c->size,
+	ret = drm_pagemap_aperture_alias(&c->aperture, c->offset, &pages,
 					 &phys);
 	KUNIT_EXPECT_EQ(test, ret, c->want ? 0 : -ERANGE);
 	/* What is refused has no address either */
 	KUNIT_EXPECT_EQ(test, phys, c->want);
+	KUNIT_EXPECT_EQ(test, pages, c->want ? c->want_pages : c->pages);
 }
 
 #define GRANT_PAGES 2048
@@ -131,6 +143,22 @@ static void drm_test_grant_split(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, nouveau_dmem_ungrant(grants, i, 1));
 }
 
+/* Only a part of a folio, and then all of it */
+static void drm_test_grant_part(struct kunit *test)
+{
+	struct nouveau_dmem_grants *grants = test->priv;
+
+	nouveau_dmem_grant(grants, BAR, HUGE + 3, 5);
+	KUNIT_EXPECT_EQ(test, grants->nr, 5);
+	nouveau_dmem_grant(grants, BAR, HUGE, HUGE);
+	KUNIT_EXPECT_EQ(test, grants->nr, HUGE);
+	nouveau_dmem_grant(grants, BAR, 2 * HUGE + 7, 2);
+	KUNIT_EXPECT_FALSE(test, nouveau_dmem_ungrant(grants, HUGE, HUGE));
+	KUNIT_EXPECT_EQ(test, grants->nr, 2);
+	KUNIT_EXPECT_TRUE(test, nouveau_dmem_ungrant(grants, 2 * HUGE, HUGE));
+	KUNIT_EXPECT_TRUE(test, bitmap_empty(grants->pages, GRANT_PAGES));
+}
+
 static void drm_test_grant_never(struct kunit *test)
 {
 	struct nouveau_dmem_grants *grants = test->priv;
@@ -188,6 +216,7 @@ static struct kunit_case drm_alias_test_cases[] = {
 	KUNIT_CASE(drm_test_grant_twice),
 	KUNIT_CASE(drm_test_grant_last),
 	KUNIT_CASE(drm_test_grant_split),
+	KUNIT_CASE(drm_test_grant_part),
 	KUNIT_CASE(drm_test_grant_never),
 	KUNIT_CASE(drm_test_grant_chunks),
 	KUNIT_CASE(drm_test_alias_chunks),

@@ -291,6 +291,24 @@ static void odp_fallback_no_fault(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, fake->odp->npages, PAGES - 1);
 }
 
+/* A device that cannot use bus addresses gets all in RAM, and keeps nothing */
+static void odp_no_bus_addr(struct kunit *test)
+{
+	struct fake *fake = make_fake(test, true);
+	unsigned int i;
+
+	fake->odp->no_bus_addr = true;
+	KUNIT_EXPECT_EQ(test, map_pages(fake, 0, PAGES, false), PAGES);
+	for (i = 0; i < PAGES; i++)
+		KUNIT_EXPECT_EQ(test, fake->odp->map.pfn_list[i], 0);
+	KUNIT_EXPECT_EQ(test, map_pages(fake, 0, PAGES, true), PAGES);
+	for (i = 0; i < PAGES; i++)
+		KUNIT_EXPECT_EQ(test, fake->odp->map.pfn_list[i],
+				IN_RAM | (RAM_PFN + i));
+	KUNIT_EXPECT_TRUE(test, bitmap_full(fake->migrated, PAGES));
+	KUNIT_EXPECT_EQ(test, fake->odp->npages, 0);
+}
+
 /* A part of the MR: the right pages, and none outside */
 static void odp_part(struct kunit *test)
 {
@@ -423,6 +441,7 @@ static struct kunit_case odp_test_cases[] = {
 	KUNIT_CASE_PARAM(odp_fallback, fallback_gen_params),
 	KUNIT_CASE(odp_fallback_once),
 	KUNIT_CASE(odp_fallback_no_fault),
+	KUNIT_CASE(odp_no_bus_addr),
 	KUNIT_CASE(odp_part),
 	KUNIT_CASE(odp_sticky),
 	KUNIT_CASE(odp_virt_dma),

@@ -128,7 +128,7 @@ int dma_fault(int fd, void *addr, size_t size, void *fail)
 		.addr = (uintptr_t)addr,
 		.size = size,
 		.flags = HMM_DMA_WRITE,
-		.fail = (uintptr_t)fail,
+		.fail_addr = (uintptr_t)fail,
 	};
 
 	return dev_ioctl(fd, HMM_DMA_FAULT, &fault);

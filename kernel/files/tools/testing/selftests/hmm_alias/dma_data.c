@@ -4,6 +4,7 @@
  * allows is done in place, all else in RAM.
  */
 #include "fixture.h"
+#include "sysfs.h"
 
 #define SIZE		(4 * MIB)
 #define HALF		(SIZE / 2)
@@ -22,6 +23,15 @@ FIXTURE_VARIANT_ADD(dma_data, consent_pte) { .consent = true };
 FIXTURE_VARIANT_ADD(dma_data, consent_thp) { .consent = true, .thp = true };
 FIXTURE_VARIANT_ADD(dma_data, refused_pte) { };
 
+static int client_write(const struct dma_env *env, const char *value)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/p2pdma_client",
+		 env->bdf);
+	return sysfs_write(path, value);
+}
+
 FIXTURE_SETUP(dma_data)
 {
 	struct dma_env *env = &self->env;
@@ -35,6 +45,7 @@ FIXTURE_SETUP(dma_data)
 
 FIXTURE_TEARDOWN(dma_data)
 {
+	EXPECT_EQ(0, client_write(&self->env, "1"));
 	EXPECT_EQ(0, dma_env_close(&self->env));
 	gpu_consent(true);
 }
@@ -214,6 +225,31 @@ TEST_F_TIMEOUT(dma_data, mixed, 120)
 	munmap(map, map_size);
 	free(ref);
 	gpu_close(&second);
+}
+
+/* An administrator forbids aliases to this importer, and later no more. */
+TEST_F(dma_data, vetoed)
+{
+	struct dma_env *env = &self->env;
+	struct drm_ivgpu_counters now;
+
+	ASSERT_EQ(0, client_write(env, "0"));
+	ASSERT_EQ(0, trace_start());
+	EXPECT_EQ(0, dma_fault(env->fd, env->mem, PAGE, NULL));
+	EXPECT_EQ(0, dma_all_mapped_as(env->fd, env->mem, PAGE,
+				       DMA_MAPPED_RAM));
+	EXPECT_LT(0, trace_count(env->mem, "hmm_alias_refuse",
+				 "reason=no-consent"));
+	EXPECT_EQ(0, dma_check(env->fd, env->mem, env->ref, LEN));
+	ASSERT_EQ(0, gpu_counters(&env->gpu, &now));
+	EXPECT_EQ(env->base.alias_pages, now.alias_pages);
+
+	ASSERT_EQ(0, client_write(env, "1"));
+	EXPECT_EQ(-EINVAL, client_write(env, "x"));
+	ASSERT_LE(0, gpu_place(&env->gpu, env->mem, SIZE, IVGPU_PLACE_VRAM));
+	EXPECT_EQ(0, dma_fault(env->fd, env->mem, PAGE, NULL));
+	EXPECT_EQ(0, dma_all_mapped_as(env->fd, env->mem, PAGE, env->mapped));
+	EXPECT_EQ(0, dma_check(env->fd, env->mem, env->ref, LEN));
 }
 
 TEST_HARNESS_MAIN

@@ -202,7 +202,7 @@ TEST_F(dma_life, cpu_access)
 	expect_data(_metadata, env);
 }
 
-/* VRAM is full and somebody else needs it. */
+/* VRAM is full, and another fill needs it. */
 TEST_F_TIMEOUT(dma_life, evicted, 120)
 {
 	struct dma_env *env = &self->env;

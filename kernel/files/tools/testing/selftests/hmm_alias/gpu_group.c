@@ -126,7 +126,7 @@ TEST_F(gpu_group, in_place)
 	EXPECT_EQ(0, memcmp(self->mem, self->ref, SIZE));
 }
 
-/* Whoever is not in the group still reaches it on the bus. */
+/* An importer that is not in the group still reaches it on the bus. */
 TEST_F(gpu_group, importer)
 {
 	int reach = reach_between("GPU0", "DMA0");

@@ -126,6 +126,10 @@ TEST_F(ivgpu_ioctl, job_bad)
 		  -EINVAL },
 		{ "no size", { IVGPU_JOB_FILL, 0, 0, 0, 0 }, -EINVAL },
 		{ "odd size", { IVGPU_JOB_FILL, 0, 0, 0, 12 }, -EINVAL },
+		{ "too much done", { IVGPU_JOB_FILL, 0, 0, 0, PAGE, 0, 0,
+		  PAGE + 8 }, -EINVAL },
+		{ "odd done", { IVGPU_JOB_FILL, 0, 0, 0, PAGE, 0, 0, 4 },
+		  -EINVAL },
 		{ "odd dst", { IVGPU_JOB_CHECKSUM, 0, 4, 0, PAGE }, -EINVAL },
 		{ "odd src", { IVGPU_JOB_COPY, 0, 0, 12, 8 }, -EINVAL },
 		{ "overlap", { IVGPU_JOB_COPY, 0, 8, 16, 16 }, -EINVAL },
@@ -194,6 +198,34 @@ TEST_F(ivgpu_ioctl, job_done)
 	EXPECT_EQ(SIZE / 2, job.done);
 }
 
+/* What was done before is left out. */
+TEST_F(ivgpu_ioctl, job_resumed)
+{
+	struct drm_ivgpu_job job = {
+		.op = IVGPU_JOB_ADD,
+		.dst = (uintptr_t)self->mem,
+		.size = SIZE,
+		.value = 1,
+		.done = SIZE / 2,
+	};
+	uint64_t *word = (uint64_t *)self->mem;
+	size_t i;
+
+	EXPECT_EQ(0, gpu_ioctl(&self->gpu, DRM_IOCTL_IVGPU_JOB, &job));
+	EXPECT_EQ(SIZE, job.done);
+	for (i = 0; i < SIZE / 8; i++)
+		if (word[i] != pattern_word(1, i) + (i >= SIZE / 16))
+			break;
+	EXPECT_EQ(SIZE / 8, i);
+
+	job.op = IVGPU_JOB_CHECKSUM;
+	job.value = 0;
+	job.done = SIZE / 2;
+	job.result = pattern_sum(self->mem, SIZE / 2, 0);
+	EXPECT_EQ(0, gpu_ioctl(&self->gpu, DRM_IOCTL_IVGPU_JOB, &job));
+	EXPECT_EQ(pattern_sum(self->mem, SIZE, 0), job.result);
+}
+
 TEST_F(ivgpu_ioctl, job_read_only)
 {
 	struct drm_ivgpu_job job = {
@@ -229,7 +261,7 @@ TEST_F(ivgpu_ioctl, job_vram_only)
 	EXPECT_EQ(pattern_sum(self->mem, SIZE, 0), sum);
 }
 
-/* The file works on the memory of who opened it, not of who has it. */
+/* The file works on the memory of the process that opened it. */
 TEST_F(ivgpu_ioctl, foreign_mm)
 {
 	int status;
@@ -277,6 +309,17 @@ TEST_F(ivgpu_ioctl, bad_pointer)
 	/* These have no input, so that only the copy to the user can fail. */
 	EXPECT_EQ(-EFAULT, gpu_ioctl(&self->gpu, reqs[0], rdonly));
 	EXPECT_EQ(-EFAULT, gpu_ioctl(&self->gpu, reqs[3], rdonly));
+}
+
+/* A driver without GEM objects has none to share. */
+TEST_F(ivgpu_ioctl, prime)
+{
+	struct drm_prime_handle prime = { .handle = 1, .fd = -1 };
+
+	EXPECT_EQ(-EOPNOTSUPP, gpu_ioctl(&self->gpu,
+					 DRM_IOCTL_PRIME_HANDLE_TO_FD, &prime));
+	EXPECT_EQ(-EOPNOTSUPP, gpu_ioctl(&self->gpu,
+					 DRM_IOCTL_PRIME_FD_TO_HANDLE, &prime));
 }
 
 TEST_F(ivgpu_ioctl, unknown_request)

@@ -197,7 +197,7 @@ static size_t count_clients(const char *bdf)
 TEST_F(p2pdma_sysfs, clients)
 {
 	char bdf[32], map[32], path[128], *line, *next;
-	unsigned int distance, untrusted;
+	unsigned int distance, untrusted, vetoed;
 	size_t lines = 0;
 	ssize_t len;
 	int got, n;
@@ -216,9 +216,9 @@ TEST_F(p2pdma_sysfs, clients)
 		*next++ = '\0';
 		n = 0;
 		got = sscanf(line,
-			     "client=%31s map=%31s distance=%u untrusted=%u%n",
-			     bdf, map, &distance, &untrusted, &n);
-		ASSERT_EQ(4, got);
+			     "client=%31s map=%31s distance=%u untrusted=%u vetoed=%u%n",
+			     bdf, map, &distance, &untrusted, &vetoed, &n);
+		ASSERT_EQ(5, got);
 		EXPECT_EQ('\0', line[n]);
 		EXPECT_TRUE(!strcmp(map, "bus-addr") ||
 			    !strcmp(map, "thru-host-bridge") ||
@@ -226,6 +226,7 @@ TEST_F(p2pdma_sysfs, clients)
 			TH_LOG("map=%s", map);
 		EXPECT_LT(0, distance);
 		EXPECT_GE(1, untrusted);
+		EXPECT_EQ(0, vetoed);
 		EXPECT_STRNE(self->bdf, bdf);
 		snprintf(path, sizeof(path), DEVICES "%s/driver", bdf);
 		EXPECT_EQ(0, access(path, F_OK))

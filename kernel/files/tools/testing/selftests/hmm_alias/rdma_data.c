@@ -204,6 +204,7 @@ TEST_F(rdma_data, atomics_of_both)
 	size_t i;
 
 	for (i = 0; i < 8; i++) {
+		job.done = 0;
 		EXPECT_EQ(0, gpu_ioctl(&env->gpu, DRM_IOCTL_IVGPU_JOB, &job));
 		EXPECT_EQ(0, atomic_op(env, IBV_WR_ATOMIC_FETCH_AND_ADD, 0, 1,
 				       0, &old));
@@ -447,23 +448,15 @@ static void *toggle_consent(void *arg)
 TEST_F_TIMEOUT(rdma_data, consent_toggled_in_flight, 300)
 {
 	struct rdma_env *env = &self->env;
-	size_t piece = variant->thp ? SIZE : 16 * PAGE;
 	struct toggler t = { 0 };
 	pthread_t thread;
-	size_t i, off;
+	size_t i;
 
 	EXPECT_EQ(0, rdma_env_cpu(env, 0, SIZE));
 	ASSERT_EQ(0, pthread_create(&thread, NULL, toggle_consent, &t));
 	for (i = 0; i < 6; i++) {
-		/*
-		 * A fault moves what was placed at once. With small pages that
-		 * may take slow kernels a second, and the READ would fail.
-		 */
-		for (off = 0; off < SIZE; off += piece)
-			EXPECT_EQ(nr_pages(piece), gpu_place(&env->gpu,
-							     env->mem + off,
-							     piece,
-							     IVGPU_PLACE_VRAM));
+		EXPECT_EQ(nr_pages(SIZE), gpu_place(&env->gpu, env->mem, SIZE,
+						    IVGPU_PLACE_VRAM));
 		EXPECT_EQ(0, rdma_env_fill(env, 40 + i));
 		EXPECT_EQ(0, rdma_env_read(env, 0, SIZE));
 		EXPECT_EQ(0, rdma_env_write(env, 5, SIZE - 9, 50 + i));

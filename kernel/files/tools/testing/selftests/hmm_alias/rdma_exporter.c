@@ -74,22 +74,12 @@ static void big_close(struct big *big)
 	munmap(big->map, big->map_size);
 }
 
-/*
- * In pieces: every migration makes hmm_range_fault() begin again, and it gives
- * up after a second, which is short for all of it on a kernel that checks much.
- */
+/* In one call, which begins again after every migration */
 static int big_prefetch(struct rdma_env *env, struct big *big)
 {
-	size_t off, len;
-	int ret = 0;
-
-	for (off = 0; !ret && off < big->size; off += len) {
-		len = big->size - off < 8 * MIB ? big->size - off : 8 * MIB;
-		ret = rdma_advise(&env->own, IBV_ADVISE_MR_ADVICE_PREFETCH,
-				  IBV_ADVISE_MR_FLAG_FLUSH, big->mr,
-				  big->mem + off, len);
-	}
-	return ret;
+	return rdma_advise(&env->own, IBV_ADVISE_MR_ADVICE_PREFETCH,
+			   IBV_ADVISE_MR_FLAG_FLUSH, big->mr, big->mem,
+			   big->size);
 }
 
 /* What byte @off of a FILL with @seed is. */

@@ -92,12 +92,9 @@ TEST_F(rdma_mixed, holes_among_vram)
 		ASSERT_EQ(0, madvise(env->mem + i, PAGE, MADV_DONTNEED));
 		memset(env->ref + i, 0, PAGE);
 	}
-	/* In pieces, because hmm_range_fault() gives up after a second */
-	for (i = 0; i < BLOCK; i += BLOCK / 8)
-		ASSERT_EQ(0, rdma_advise(&env->own,
-					 IBV_ADVISE_MR_ADVICE_PREFETCH_WRITE,
-					 IBV_ADVISE_MR_FLAG_FLUSH, env->mr,
-					 env->mem + i, BLOCK / 8));
+	ASSERT_EQ(0, rdma_advise(&env->own, IBV_ADVISE_MR_ADVICE_PREFETCH_WRITE,
+				 IBV_ADVISE_MR_FLAG_FLUSH, env->mr, env->mem,
+				 BLOCK));
 	expect_consent(_metadata, env, variant->consent);
 	EXPECT_EQ(0, rdma_env_read(env, 0, BLOCK));
 	EXPECT_EQ(0, rdma_env_write(env, 0, BLOCK, 23));

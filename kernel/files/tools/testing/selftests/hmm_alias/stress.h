@@ -33,7 +33,6 @@
  * @stage: the peer's memory, RUN pages
  * @stage_mr: its MR
  * @dma: file of the DMA importer
- * @reconnects: times that the connection was lost
  * @swapped: pages that were seen in swap, one counted each time
  * @collapsed: blocks that became huge pages
  * @stop: the threads end
@@ -48,7 +47,6 @@ struct race {
 	unsigned char *stage;
 	struct ibv_mr *stage_mr;
 	int dma;
-	uint64_t reconnects;
 	uint64_t swapped;
 	uint64_t collapsed;
 	bool stop;

@@ -131,11 +131,7 @@ static void engine_copy(struct worker *w)
 
 /* What the importers do */
 
-/*
- * The device gives up on a page that others take away all the time for one
- * second. That ends the connection, as no access at all does; on a slow machine
- * it happens, but not many times in a row.
- */
+/* No access fails, and with it the connection, because others move the page. */
 static void rdma(size_t page, size_t count, enum ibv_wr_opcode op)
 {
 	struct rdma_wr wr = {
@@ -147,14 +143,7 @@ static void rdma(size_t page, size_t count, enum ibv_wr_opcode op)
 		.rkey = race.mr->rkey,
 	};
 	int ret = rdma_run(&race.peer, &wr);
-	int tries = 10;
 
-	while (ret == IBV_WC_REM_ACCESS_ERR && tries--) {
-		__atomic_add_fetch(&race.reconnects, 1, __ATOMIC_RELAXED);
-		ret = rdma_reconnect(&race.own, &race.peer);
-		if (!ret)
-			ret = rdma_run(&race.peer, &wr);
-	}
 	if (ret)
 		fail("%s: page %zu, %zu pages: %d",
 		     op == IBV_WR_RDMA_READ ? "RDMA READ" : "RDMA WRITE", page,
