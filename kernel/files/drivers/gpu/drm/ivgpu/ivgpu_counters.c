@@ -92,12 +92,6 @@ int ivgpu_counters_init(struct ivgpu_device *ivgpu)
 	if (!IS_ENABLED(CONFIG_TRACEPOINTS))
 		return 0;
 
-	ivgpu->vram.granted = devm_bitmap_zalloc(dev,
-						 PHYS_PFN(ivgpu->vram.size),
-						 GFP_KERNEL);
-	if (!ivgpu->vram.granted)
-		return -ENOMEM;
-
 	err = register_trace_hmm_alias_grant(ivgpu_count_grant, ivgpu);
 	if (err)
 		return err;

@@ -424,6 +424,12 @@ int ivgpu_vram_init(struct ivgpu_device *ivgpu, struct pci_dev *pdev)
 	if (!vram->base)
 		return -ENOMEM;
 
+	/* Before ivgpu_vram_fini() is, which frees the last pages */
+	vram->granted = devm_bitmap_zalloc(dev, PHYS_PFN(vram->size),
+					   GFP_KERNEL);
+	if (!vram->granted)
+		return -ENOMEM;
+
 	err = gpu_buddy_init(&vram->buddy, vram->size, PAGE_SIZE);
 	if (err)
 		return err;
