@@ -67,6 +67,17 @@ kernel_doc() {
 	[ ! -s "$work/doc" ]
 }
 
+# What kernel/objects does not name, check-prefixes.sh and check-matrix.sh do
+# not compile.
+objects_listed() {
+	tgit diff --name-only --diff-filter=d base HEAD -- '*.c' \
+		':!tools' ':!Documentation' ':!samples' ':!scripts' | sort >"$work/sources"
+	awk '!/^#/ { print $2 }' "$PF_ROOT/kernel/objects" |
+		sed 's#[^/]*/\.\./##; s/o$/c/' | sort | comm -23 "$work/sources" - >"$work/missing"
+	sed 's/$/ is not in kernel\/objects/' "$work/missing"
+	[ -s "$work/sources" ] && [ ! -s "$work/missing" ]
+}
+
 mkdir -p "$work"
 rm -rf "$work/series"
 ktap_begin
@@ -83,5 +94,6 @@ if [ "$ktap_failed" -eq 0 ]; then
 			ktap_test "checkpatch ${mail%.patch}" checkpatch "$mail"
 	done
 	ktap_test kernel_doc kernel_doc
+	ktap_test objects_listed objects_listed
 fi
 ktap_end
