@@ -103,9 +103,7 @@ check_build() {
 
 # What is touched and in no build is not checked.
 check_listed() {
-	awk '!/^#/ { print $2 }' "$PF_ROOT/kernel/objects" |
-		sed 's#[^/]*/\.\./##; s/o$/c/' | sort | comm -23 "$found.c" - |
-		sed 's/$/ is not in kernel\/objects/' >"$found"
+	unlisted_sources "$found.c" >"$found"
 	built_objects "$TREE" "$PF_BUILD/matrix/all/.config" | wc -l |
 		grep -qx "$(grep -vc '^#' "$PF_ROOT/kernel/objects")" ||
 		echo "the build 'all' leaves out an object of kernel/objects" >>"$found"
@@ -144,8 +142,7 @@ base_tree
 mkdir -p "$PF_BUILD/matrix" "$PF_LOG"
 found=$PF_BUILD/matrix/found
 
-tgit diff --name-only --diff-filter=d base HEAD -- '*.c' |
-	grep -vE '^(tools|Documentation|samples|scripts)/' | sort >"$found.c"
+touched_sources >"$found.c"
 want() {
 	[ -z "$wanted" ] || [[ " $wanted " == *" $1 "* ]]
 }

@@ -63,10 +63,8 @@ build() {
 
 # What is in no build is not checked.
 all_compiled() {
-	tgit diff --name-only --diff-filter=d base HEAD -- '*.c' \
-		':!tools' ':!Documentation' ':!samples' ':!scripts' | sort >"$work/touched"
-	built_objects "$src" "$out/.config" | sed 's#[^/]*/\.\./##; s/o$/c/' |
-		sort | comm -23 "$work/touched" - >"$work/missing"
+	touched_sources >"$work/touched"
+	built_objects "$src" "$out/.config" | missing_sources "$work/touched" >"$work/missing"
 	sed 's/$/ was not compiled: see kernel\/objects and check.config/' "$work/missing"
 	[ -s "$work/touched" ] && [ ! -s "$work/missing" ]
 }

@@ -70,11 +70,9 @@ kernel_doc() {
 # What kernel/objects does not name, check-prefixes.sh and check-matrix.sh do
 # not compile.
 objects_listed() {
-	tgit diff --name-only --diff-filter=d base HEAD -- '*.c' \
-		':!tools' ':!Documentation' ':!samples' ':!scripts' | sort >"$work/sources"
-	awk '!/^#/ { print $2 }' "$PF_ROOT/kernel/objects" |
-		sed 's#[^/]*/\.\./##; s/o$/c/' | sort | comm -23 "$work/sources" - >"$work/missing"
-	sed 's/$/ is not in kernel\/objects/' "$work/missing"
+	touched_sources >"$work/sources"
+	unlisted_sources "$work/sources" >"$work/missing"
+	cat "$work/missing"
 	[ -s "$work/sources" ] && [ ! -s "$work/missing" ]
 }
 

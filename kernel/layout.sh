@@ -145,6 +145,24 @@ format_patches() {
 		--stat=72 --no-base --no-thread -o "$pf_out" "$@" "$pf_range"
 }
 
+# touched_sources: the files that the series touch and the kernel compiles, sorted
+touched_sources() {
+	tgit diff --name-only --diff-filter=d base HEAD -- '*.c' \
+		':!tools' ':!Documentation' ':!samples' ':!scripts' | sort
+}
+
+# missing_sources SOURCES: those in that file, sorted, of which no object is on
+# stdin
+missing_sources() {
+	sed 's#[^/]*/\.\./##; s/o$/c/' | sort | comm -23 "$1" -
+}
+
+# unlisted_sources SOURCES: those of them that kernel/objects does not name
+unlisted_sources() {
+	awk '!/^#/ { print $2 }' "$PF_ROOT/kernel/objects" | missing_sources "$1" |
+		sed 's/$/ is not in kernel\/objects/'
+}
+
 # base_tree: the base, unpatched, in build/linux-base
 base_tree() {
 	side_tree "$PF_BUILD/linux-base" base

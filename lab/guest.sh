@@ -7,13 +7,18 @@
 LAB=$PF_ROOT/lab
 LAB_BUILD=$PF_BUILD/lab
 
+# known_kernel NAME [MORE]: NAME is one of PF_KERNELS; else ends, and says MORE
+known_kernel() {
+	[[ " $PF_KERNELS " == *" $1 "* ]] ||
+		die "$E_USAGE" "no kernel '$1'; there are: $PF_KERNELS${2:-}"
+}
+
 # kernel_name: which kernel the variable KERNEL asks for. The path of a bzImage
 # stands for the normal one.
 kernel_name() {
 	case ${KERNEL:-normal} in
 	*/*) echo normal ;;
-	*)	[[ " $PF_KERNELS " == *" ${KERNEL:-normal} "* ]] || die "$E_USAGE" \
-			"no kernel '$KERNEL'; there are: $PF_KERNELS, and the path of a bzImage"
+	*)	known_kernel "${KERNEL:-normal}" ", and the path of a bzImage"
 		echo "${KERNEL:-normal}" ;;
 	esac
 }

@@ -66,8 +66,7 @@ shift $((OPTIND - 1))
 case $limit in
 ''|*[!0-9]*|0) die "$E_USAGE" "-T wants seconds, not '$limit'" ;;
 esac
-[[ " $PF_KERNELS " == *" $kernel "* ]] ||
-	die "$E_USAGE" "no kernel '$kernel'; there are: $PF_KERNELS"
+known_kernel "$kernel"
 topology_files "$topology" >/dev/null
 image=$(kernel_image "$kernel")
 [ -f "$image" ] || die "$E_BUILD" "$image is not built (make kernel)"

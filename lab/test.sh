@@ -105,8 +105,7 @@ named() {
 		topology=${TOPOLOGY:-switch} ;;
 	esac
 	topology_files "$topology" >/dev/null
-	[[ " $PF_KERNELS " == *" $kernel "* ]] ||
-		die "$E_USAGE" "no kernel '$kernel'; there are: $PF_KERNELS"
+	known_kernel "$kernel"
 	item "$name" "$kernel" "$topology"
 }
 
