@@ -35,7 +35,10 @@ kernel_image() {
 kernel_vmlinux() {
 	local image
 	image=$(kernel_image "$1")
-	echo "${image%/arch/x86/boot/*}/vmlinux"
+	case $image in
+	*/arch/x86/boot/*) echo "${image%/arch/x86/boot/*}/vmlinux" ;;
+	*) echo "${image%/*}/vmlinux" ;;
+	esac
 }
 
 # closure FILE...: the shared libraries that these programs load, one a line

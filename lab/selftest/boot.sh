@@ -43,6 +43,12 @@ attach() {
 		while gdb.recv(100): pass' "$1"
 }
 
+# killed_runs: its QEMU does. The pattern is none that matches grep itself, and
+# /proc is there where a pgrep may not be.
+killed_runs() {
+	grep -qs "path=$tmp/killed/[r]c" /proc/[0-9]*/cmdline
+}
+
 # Even when the runner has no chance to clean up, QEMU must go with it.
 killed() {
 	local tries=300 runner
@@ -53,10 +59,10 @@ killed() {
 		[ "$tries" -gt 0 ] || return 1
 		sleep 0.1
 	done
-	pgrep -f "path=$tmp/killed/rc" >/dev/null || return 1
+	killed_runs || return 1
 	kill -KILL "$runner"
 	tries=50
-	while pgrep -f "path=$tmp/killed/rc" >/dev/null; do
+	while killed_runs; do
 		tries=$((tries - 1))
 		[ "$tries" -gt 0 ] || return 1
 		sleep 0.1

@@ -71,8 +71,10 @@ enter() {
 		"$root/etc/passwd")/.cache/peerfault
 	mount -t proc proc "$root/proc"
 	mount -t tmpfs -o mode=755 dev "$root/dev"
-	mkdir "$root/dev/shm"
+	mkdir "$root/dev/shm" "$root/dev/pts"
 	chmod 1777 "$root/dev/shm"
+	mount -t devpts -o newinstance,ptmxmode=666,mode=620 devpts "$root/dev/pts"
+	ln -s pts/ptmx "$root/dev/ptmx"
 	for node in null:3 zero:5 full:7 random:8 urandom:9; do
 		mknod -m 666 "$root/dev/${node%:*}" c 1 "${node#*:}"
 	done

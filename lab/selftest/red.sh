@@ -18,6 +18,14 @@ export LAB_NO_BUILD=1
 # make's own, when this runs below `make test`
 unset TEST SUITE TOPOLOGY MAKEFLAGS MFLAGS MAKELEVEL
 
+# Where the kernel with symbols is, if it is not in the build directory
+vmlinux=build/kernel-normal/vmlinux
+case ${KERNEL:-} in
+*/arch/x86/boot/bzImage) vmlinux=${KERNEL%/arch/x86/boot/bzImage}/vmlinux ;;
+*/*) vmlinux=${KERNEL%/*}/vmlinux ;;
+esac
+vmlinux=${vmlinux#"$PF_ROOT/"}
+
 # says FILE TEXT...: one line of it has all of these
 says() {
 	local lines
@@ -89,7 +97,7 @@ ktap_test shell says "$tmp/red" 'shell: make shell TOPOLOGY=switch'
 ktap_test log says "$tmp/red" "log:   $results/console.log, $results.ktap"
 ktap_test log-is-there test -s "$results/console.log"
 ktap_test gdb says "$tmp/red" "gdb:   make test SUITE=red@switch QEMU_ARGS='-s -S'" \
-	"gdb build/kernel-normal/vmlinux -ex 'target remote :1234'"
+	"gdb $vmlinux -ex 'target remote :1234'"
 ktap_test trace says "$tmp/red" lkdtm_WARNING
 ktap_test again-repeats-it says "$tmp/again" 'red@switch: job.leaks: failed'
 ktap_test again-repeats-nothing-else counts "$tmp/again" 0 1
