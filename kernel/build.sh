@@ -1,7 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 # Build the lab's kernel.
-# Usage: build.sh [prepare]   (prepare: all that precedes the first object)
+# Usage: build.sh [prepare|modules]
+#
+#   prepare	all that precedes the first object
+#   modules	the image, and the modules of its configuration
 #
 #   KERNEL=normal (default)  build/kernel-normal        our tree
 #   KERNEL=debug             build/kernel-debug  our tree, debug.config added
@@ -19,9 +22,9 @@ configs=$PF_ROOT/kernel/configs
 kernel=${KERNEL:-normal}
 goal=${1:-bzImage}
 case $goal in
-bzImage) ;;
-prepare) ;;
-*) die "$E_USAGE" "usage: build.sh [prepare]" ;;
+bzImage|prepare) ;;
+modules) "$0" ;;
+*) die "$E_USAGE" "usage: build.sh [prepare|modules]" ;;
 esac
 [ -z "${KCONFIG:-}" ] || die "$E_USAGE" "KCONFIG=$KCONFIG is not used any more:" \
 	"KERNEL=normal, debug or base"
@@ -29,7 +32,7 @@ src=$TREE
 case $kernel in
 */*)
 	[ "$goal" = bzImage ] || die "$E_USAGE" "KERNEL=$kernel is built already:" \
-		"there is nothing to prepare"
+		"no $goal"
 	[ -f "$kernel" ] || die "$E_USAGE" "KERNEL=$kernel: there is no such file"
 	exec "$PF_ROOT/kernel/tree.sh"
 	;;
@@ -89,7 +92,9 @@ run "$E_BUILD" "config-$kernel" configure "$src" "$out" $fragments
 # shellcheck disable=SC2086
 verify_config "$out/.config" $fragments
 
-run "$E_BUILD" "kernel-$kernel" kmake "$src" "$out" "$goal"
+name=kernel-$kernel
+[ "$goal" != modules ] || name=modules-$kernel
+run "$E_BUILD" "$name" kmake "$src" "$out" "$goal"
 [ "$goal" != prepare ] || exit 0
 [ -f "$image" ] || die "$E_BUILD" "make made no $image"
 # An image of edits that are undone later must not pass for one without.

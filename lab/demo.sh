@@ -13,6 +13,6 @@ set -eu
 . "$PF_ROOT/lab/guest.sh"
 
 kernel=$(kernel_name)
-"$PF_ROOT/lab/build.sh" "$kernel"
+"$PF_ROOT/lab/build.sh" "$kernel" "${TOPOLOGY:-switch}"
 step "demo, in a guest with topology ${TOPOLOGY:-switch} and the $kernel kernel"
 exec "$PF_ROOT/lab/run.sh" -T 180 -- with-rxe peerfault-demo

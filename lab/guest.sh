@@ -41,6 +41,40 @@ kernel_vmlinux() {
 	esac
 }
 
+# modules DIR NAME...: the files of these modules of the kernel that is built in
+# DIR, each after those that it depends on
+modules() {
+	local dir=$1 name file
+	local -a deps
+	shift
+	for name; do
+		file=$(grep -E "(^|/)${name//[-_]/[-_]}\.o$" "$dir/modules.order") ||
+			die "$E_BUILD" "$dir has no module $name"
+		file=$dir/${file%.o}.ko
+		deps=$(objcopy -O binary --only-section=.modinfo "$file" /dev/stdout |
+			tr '\0' '\n' | sed -n 's/^depends=//p')
+		IFS=, read -ra deps <<<"$deps"
+		[ "${#deps[@]}" -eq 0 ] || modules "$dir" "${deps[@]}"
+		echo "$file"
+	done
+}
+
+# put_modules DIR ROOT: those that ROOT/etc/peerfault/modules names, with their
+# arguments, and those that they depend on, of the kernel that is built in DIR.
+# ROOT/etc/peerfault/insmod has them in the order of loading.
+put_modules() {
+	local list=$2/etc/peerfault/modules order file
+	[ -s "$list" ] || return 0
+	# shellcheck disable=SC2046 # a list of names
+	order=$(modules "$1" $(awk '{ print $1 }' "$list"))
+	mkdir -p "$2/lab/modules"
+	awk '!seen[$0]++' <<<"$order" | while read -r file; do
+		strip --strip-debug -o "$2/lab/modules/${file##*/}" "$file"
+		file=${file##*/}
+		echo "$file $(sed -n "s/^${file%.ko} //p" "$list")"
+	done >"$2/etc/peerfault/insmod"
+}
+
 # closure FILE...: the shared libraries that these programs load, one a line
 closure() {
 	# ldd calls a static program and a script an error. Neither is one.

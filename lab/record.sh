@@ -68,7 +68,7 @@ fi
 for name; do
 	topology_files "$name" >/dev/null
 done
-"$LAB/build.sh" "$(kernel_name)"
+"$LAB/build.sh" "$(kernel_name)" "$@"
 for name; do
 	record_topology "$name"
 done

@@ -97,6 +97,12 @@ mkdir -p "$guest" "$overlay/lab"
 topology_read "$topology" "$guest"
 [ -z "${TEST:-}" ] || echo "TEST $TEST" >>"$guest/env"
 [ "$record" -eq 0 ] || rm "$guest/pci"
+preload=
+while read -r name; do
+	preload+=:$PF_BUILD/devices/$name-model.so
+	[ -f "${preload##*:}" ] || die "$E_BUILD" "${preload##*:} is not built (devices/build.sh)"
+done < <(topology_models "$topology")
+put_modules "${image%/arch/x86/boot/*}" "$overlay"
 for table in ${acpi[0]+"${acpi[@]}"}; do
 	command -v iasl >/dev/null ||
 		die "$E_PACKAGE" "iasl not found, package acpica-tools"
@@ -167,7 +173,8 @@ fi
 # ticks in a time that a busy host may not give it, and panics.
 args=(console=ttyS0 ignore_loglevel printk.time=1 printk.devkmsg=on
 	panic=-1 oops=panic no_timer_check kunit.autorun=0 rdinit=/init)
-qemu=(setpriv --pdeathsig KILL qemu-system-x86_64
+# The models are for QEMU alone: no wrapper has what they use.
+qemu=(setpriv --pdeathsig KILL env ${preload:+"LD_PRELOAD=${preload#:}"} qemu-system-x86_64
 	-nodefaults -no-user-config -display none -no-reboot
 	"${accel[@]}" -cpu "$cpu" -smp "$smp" -m "$memory" "${machine[@]}"
 	"${ports[@]}" "${console[@]}"

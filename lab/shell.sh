@@ -13,5 +13,5 @@ set -eu
 
 kernel=$(kernel_name)
 { [ -t 0 ] && [ -t 1 ]; } || die "$E_USAGE" "an interactive shell needs a terminal"
-"$PF_ROOT/lab/build.sh" "$kernel"
+"$PF_ROOT/lab/build.sh" "$kernel" "${TOPOLOGY:-switch}"
 exec "$PF_ROOT/lab/run.sh" -i

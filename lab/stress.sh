@@ -20,7 +20,7 @@ set -eu
 export KERNEL="${KERNEL:-debug}"
 seconds=${STRESS_SECONDS:-600} kernel=$(kernel_name)
 seed=${STRESS_SEED:-$(date +%s)}
-"$PF_ROOT/lab/build.sh" "$kernel"
+"$PF_ROOT/lab/build.sh" "$kernel" "${TOPOLOGY:-switch}"
 step "stress on $kernel, $seconds s, seed $seed"
 # It takes some time to start, and to end when a thread is stuck.
 "$PF_ROOT/lab/run.sh" -k "$kernel" -T $((seconds + 600)) -o "$PF_BUILD/stress" \

@@ -10,6 +10,7 @@ SUITES=${LAB_SUITES:-$PF_ROOT/lab/suites}	# lab/selftest has its own
 # is - for none, and TOPOLOGY is - on the host.
 suites_read() {
 	awk -v kernels="host $PF_KERNELS" -v topologies="$(topology_names | paste -sd' ')" \
+		-v plain="$(topology_plain | paste -sd' ')" \
 		-v allows="$(cd "$PF_ROOT/lab/allow" && printf '%s\n' *.allow |
 			     sed 's/\.allow$//' | paste -sd' ')" '
 	BEGIN {
@@ -20,8 +21,9 @@ suites_read() {
 		for (n in word) kernel[word[n]]
 		split(allows, word, " ")
 		for (n in word) allow[word[n]]
-		split(topologies, order, " ")
-		for (n in order) topology[order[n]]
+		split(topologies, word, " ")
+		for (n in word) topology[word[n]]
+		split(plain, order, " ")
 	}
 	function wrong(text) {
 		print FILENAME ":" FNR ": " text ": " $0 >"/dev/stderr"

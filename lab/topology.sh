@@ -9,6 +9,8 @@
 #   machine, cpu, smp, memory	QEMU's -machine, -cpu, -smp and -m
 #   append WORDS	list: kernel arguments
 #   object, device ARGS	list: QEMU's -object and -device
+#			A device of type NAME-model is one of devices/NAME
+#   module NAME [ARGS]	list: a driver that the guest loads before its job
 #   acpi NAME		list: a table, lab/acpi/NAME.asl
 #   name NAME BDF	a device, which tests find in the variable NAME
 #   reach PROVIDER CLIENT MAP	what pci_p2pdma_map_type() must say of two names
@@ -24,6 +26,34 @@ TOPOLOGIES=${LAB_TOPOLOGIES:-$PF_ROOT/lab/topologies}	# lab/selftest has its own
 # topology_names: every topology, one a line
 topology_names() {
 	(cd "$TOPOLOGIES" && printf '%s\n' * | grep -v '[.]')
+}
+
+# topology_plain: those with QEMU's own devices and drivers in the kernel
+topology_plain() {
+	local name
+	topology_names | while read -r name; do
+		[ -n "$(topology_models "$name")$(topology_modules "$name")" ] ||
+			echo "$name"
+	done
+}
+
+# topology_lines KEY NAME...: the values of that key in these topologies
+topology_lines() {
+	local key=$1 name
+	shift
+	for name; do
+		topology_files "$name" | xargs -r -d '\n' sed -n "s/^${key}[ \t]*//p"
+	done
+}
+
+# topology_models NAME...: the models that their devices are, each once
+topology_models() {
+	topology_lines device "$@" | sed -n 's/^\([a-z0-9]*\)-model\(,.*\)\?$/\1/p' | sort -u
+}
+
+# topology_modules NAME...: the modules that their guests load, each once
+topology_modules() {
+	topology_lines module "$@" | awk '{ print $1 }' | sort -u
 }
 
 # topology_file NAME: a name that a self-test does not have is the lab's
@@ -63,7 +93,7 @@ topology_files() {
 
 # topology_read NAME DIR: sets cpu, smp, memory, append (words for the kernel),
 # machine and acpi (lists for QEMU), and writes to DIR what the guest must know:
-# env (variables for tests), reach, pci, qemu (its devices and objects).
+# env (variables for tests), reach, pci, modules, qemu (its devices and objects).
 topology_read() {
 	local -a files
 	local file key value name a b map rows=''
@@ -73,6 +103,7 @@ topology_read() {
 	mapfile -t files <<<"$files"
 	: >"$2/pci"
 	: >"$2/qemu"
+	: >"$2/modules"
 	for file in "${files[@]}"; do
 		rows=''
 		[ ! -f "$file.pci" ] || cp "$file.pci" "$2/pci"
@@ -88,6 +119,7 @@ topology_read() {
 			machine|cpu|smp|memory) one[$key]=$value ;;
 			append) append+=" $value" ;;
 			acpi) acpi+=("$value") ;;
+			module) echo "$value" >>"$2/modules" ;;
 			object|device)
 				machine+=("-$key" "$value")
 				echo "$key $value" >>"$2/qemu" ;;
