@@ -16,19 +16,18 @@
 # stands in for it. That is said each time, and kernel/tree.sh takes it only if
 # every patch applies.
 #
-#	PEERFAULT_KEYRING=file	whose signature on the archive counts
-#				(default: Debian's)
+#	PEERFAULT_KEYRING=file	see scripts/apt.sh
 
 set -eu
 # shellcheck source=SCRIPTDIR/../scripts/common.sh
 . "$(dirname "$0")/../scripts/common.sh"
 # shellcheck source=SCRIPTDIR/base.env
 . "$PF_ROOT/kernel/base.env"
+# shellcheck source=SCRIPTDIR/../scripts/apt.sh
+. "$PF_ROOT/scripts/apt.sh"
 
-keyring=${PEERFAULT_KEYRING:-/usr/share/keyrings/debian-archive-keyring.gpg}
 dl=$PF_CACHE/dl
-apt=$PF_CACHE/apt
-log=$PF_LOG/fetch.log
+apt_begin fetch 'With a tree or tarball of that kernel at hand: make KERNEL_SRC=path ...'
 
 # verify FILE SHA256: delete what is damaged
 verify() {
@@ -38,63 +37,13 @@ verify() {
 		"deleted: run the same command again to download it"
 }
 
-pf_apt() {
-	LC_ALL=C "$@" >>"$log" 2>&1 </dev/null
-}
-
-# no_package TEXT...: what to do without the archive
-no_package() {
-	[ ! -s "$log" ] || log_tail "$log" >&2
-	if grep -qsE 'not signed|signature|NO_PUBKEY|Hash Sum mismatch|Missing key' "$log"; then
-		die "$E_CORRUPT" "$*: the archive's signature or hash is wrong (log: $log)"
-	fi
-	die "$E_NETWORK" "$*. With a tree or tarball of that kernel at hand:" \
-		"make KERNEL_SRC=path ... (log: $log)"
-}
-
-# mirrors: the archives from which this host takes Debian's main, in the host's
-# own order. Third parties name their suites alike, so each is a candidate: the
-# signature decides.
-mirrors() {
-	local codename
-	codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-stable}")
-	# shellcheck disable=SC2016 # apt expands those
-	apt-get indextargets --no-release-info \
-		--format '$(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' |
-		awk -v codename="$codename" '
-			($2 == codename || $2 == "stable") && $3 == "main" &&
-			!/^cdrom:/ && !seen[$1]++ { print $1 }'
-}
-
 # index SUITE: apt knows what the first of the mirrors that serves SUITE has
 index() {
 	local uri uris
-	need_space "$PF_CACHE" 100 "the package index of $1"
-	mkdir -p "$dl" "$apt/lists/partial" "$apt/cache/archives/partial" "$PF_LOG"
-	: >"$log"
-	cat >"$apt/apt.conf" <<-CONF
-		#clear APT::Update;
-		#clear DPkg;
-		Dir::State "$apt";
-		Dir::State::lists "$apt/lists";
-		Dir::Cache "$apt/cache";
-		Dir::Etc::sourcelist "$apt/base.sources";
-		Dir::Etc::sourceparts "-";
-		APT::Sandbox::User "root";
-		APT::Update::Error-Mode "any";
-		Acquire::Languages "none";
-		Acquire::Retries "2";
-		Acquire::http::Timeout "30";
-		Acquire::https::Timeout "30";
-	CONF
 	uris=$(mirrors)
 	[ -n "$uris" ] || no_package "this host's apt sources name no Debian archive"
 	for uri in $uris; do
-		step "package index of $1" >&2
-		printf '%s\n' 'Types: deb' "URIs: $uri" "Suites: $1" \
-			'Components: main' 'Targets: Packages' \
-			"Signed-By: $keyring" >"$apt/base.sources"
-		! pf_apt apt-get -q -c "$apt/apt.conf" update || return 0
+		! apt_index "$uri" "$1" deb || return 0
 	done
 	no_package "the package index of $1 could not be downloaded"
 }
@@ -147,6 +96,7 @@ fetch() {
 		return
 	fi
 	need_space "$PF_CACHE" 400 "downloading $1"
+	mkdir -p "$dl"
 	step "download $1 $version (160 MB)" >&2
 	# apt writes to the current directory
 	new=$dl/partial
