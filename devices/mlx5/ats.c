@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * ATS: the device asks the IOMMU where an address is, keeps the answer, and
+ * then sends requests that are not translated any more. What it keeps goes when
+ * the IOMMU says so; until then it is used, also if it is stale by a mistake of
+ * the driver, which is what a test wants to see.
+ */
+#include "mlx5.h"
+#include "exec/address-spaces.h"
+#include "qapi/error.h"
+#include "qemu/rcu.h"
+
+enum { PAGE_SHIFT = 12, PAGE_BYTES = 1 << PAGE_SHIFT, ATC_MAX = 1 << 16 };
+
+typedef struct AtsEntry {
+    AddressSpace *as;
+    uint64_t addr;
+    unsigned perm;
+} AtsEntry;
+
+typedef struct AtsListen {
+    IOMMUMemoryRegion *mr;
+    IOMMUNotifier n;
+    Mlx5Dev *dev;
+    QLIST_ENTRY(AtsListen) next;
+} AtsListen;
+
+static void ats_unmap(IOMMUNotifier *n, IOMMUTLBEntry *e)
+{
+    AtsListen *l = container_of(n, AtsListen, n);
+    uint64_t page = e->iova >> PAGE_SHIFT, pages = (e->addr_mask >> PAGE_SHIFT) + 1;
+    GHashTable *atc = l->dev->atc;
+
+    l->dev->stat.ats_unmaps++;
+    if (pages > g_hash_table_size(atc)) {
+        GHashTableIter it;
+        gpointer key;
+
+        g_hash_table_iter_init(&it, atc);
+        while (g_hash_table_iter_next(&it, &key, NULL)) {
+            if ((uint64_t)(uintptr_t)key - page < pages) {
+                g_hash_table_iter_remove(&it);
+            }
+        }
+        return;
+    }
+    for (uint64_t i = 0; i < pages; i++) {
+        g_hash_table_remove(atc, (gpointer)(uintptr_t)(page + i));
+    }
+}
+
+static void ats_add(MemoryListener *ml, MemoryRegionSection *s)
+{
+    Mlx5Dev *d = container_of(ml, Mlx5Dev, ats_listener);
+    AtsListen *l;
+    Error *err = NULL;
+
+    if (!memory_region_is_iommu(s->mr)) {
+        return;
+    }
+    l = g_new0(AtsListen, 1);
+    l->dev = d;
+    l->mr = IOMMU_MEMORY_REGION(s->mr);
+    iommu_notifier_init(&l->n, ats_unmap, IOMMU_NOTIFIER_DEVIOTLB_UNMAP,
+                        s->offset_within_region,
+                        s->offset_within_region + int128_get64(s->size) - 1,
+                        memory_region_iommu_attrs_to_index(l->mr,
+                                                 MEMTXATTRS_UNSPECIFIED));
+    if (memory_region_register_iommu_notifier(s->mr, &l->n, &err)) {
+        error_report_err(err);
+        g_free(l);
+        return;
+    }
+    QLIST_INSERT_HEAD(&d->ats_listens, l, next);
+}
+
+static void ats_del(MemoryListener *ml, MemoryRegionSection *s)
+{
+    Mlx5Dev *d = container_of(ml, Mlx5Dev, ats_listener);
+    AtsListen *l, *next;
+
+    QLIST_FOREACH_SAFE(l, &d->ats_listens, next, next) {
+        if (MEMORY_REGION(l->mr) == s->mr &&
+            l->n.start == s->offset_within_region) {
+            memory_region_unregister_iommu_notifier(s->mr, &l->n);
+            QLIST_REMOVE(l, next);
+            g_free(l);
+        }
+    }
+    g_hash_table_remove_all(d->atc);
+}
+
+static AtsEntry *ats_translate(Mlx5Dev *d, uint64_t addr, bool write)
+{
+    gpointer key = (gpointer)(uintptr_t)(addr >> PAGE_SHIFT);
+    AtsEntry *e = g_hash_table_lookup(d->atc, key);
+    unsigned perm = write ? IOMMU_WO : IOMMU_RO;
+    IOMMUTLBEntry t;
+
+    if (e && e->perm & perm) {
+        return e;
+    }
+    d->stat.ats_requests++;
+    RCU_READ_LOCK_GUARD();
+    t = address_space_get_iotlb_entry(pci_get_address_space(&d->pci), addr,
+                                      write, MEMTXATTRS_UNSPECIFIED);
+    if (!t.target_as || !(t.perm & perm)) {
+        return NULL;
+    }
+    if (g_hash_table_size(d->atc) >= ATC_MAX) {
+        g_hash_table_remove_all(d->atc);
+    }
+    e = g_new0(AtsEntry, 1);
+    e->as = t.target_as;
+    e->addr = (t.translated_addr & ~t.addr_mask) |
+              (addr & t.addr_mask & ~(uint64_t)(PAGE_BYTES - 1));
+    e->perm = t.perm;
+    g_hash_table_replace(d->atc, key, e);
+    return e;
+}
+
+int mlx5_ats_dma(Mlx5Dev *d, uint64_t addr, void *buf, size_t len, bool write)
+{
+    while (len) {
+        uint64_t off = addr % PAGE_BYTES;
+        size_t n = MIN(len, PAGE_BYTES - off);
+        AtsEntry *e = ats_translate(d, addr, write);
+
+        if (!e || address_space_rw(e->as, e->addr + off, MEMTXATTRS_UNSPECIFIED,
+                                   buf, n, write) != MEMTX_OK) {
+            mlx5_warn(d, "ATS %s of %#" PRIx64 " failed",
+                     write ? "write" : "read", addr);
+            return -1;
+        }
+        addr += n;
+        buf += n;
+        len -= n;
+    }
+    return 0;
+}
+
+void mlx5_ats_init(Mlx5Dev *d)
+{
+    d->atc = g_hash_table_new_full(NULL, NULL, NULL, g_free);
+    d->ats_listener = (MemoryListener) {
+        .region_add = ats_add, .region_del = ats_del, .name = TYPE_MLX5,
+    };
+    memory_listener_register(&d->ats_listener, pci_get_address_space(&d->pci));
+}
+
+void mlx5_ats_exit(Mlx5Dev *d)
+{
+    memory_listener_unregister(&d->ats_listener);
+    g_hash_table_destroy(d->atc);
+}

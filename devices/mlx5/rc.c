@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * RC and UC: sends, RDMA and atomics. The responder is another device of this
+ * machine, or the same one; its memory is reached with its own DMA.
+ */
+#include "send.h"
+
+enum { RADDR_BYTES = 16, ATOMIC_BYTES = 16 };
+
+static Mlx5Qp *rc_peer(Mlx5Qp *qp)
+{
+    const void *path = MLX5_PTR(qpc, qp->ctx, primary_address_path);
+    Mlx5Dev *d = MLX5_GET(ads, path, rlid) ?
+                 mlx5_by_lid(MLX5_GET(ads, path, rlid)) :
+                 mlx5_by_gid(MLX5_PTR(ads, path, rgid_rip));
+    Mlx5Qp *peer = d ? mlx5_qp(d, MLX5_GET(qpc, qp->ctx, remote_qpn)) : NULL;
+
+    if (!peer || MLX5_GET(qpc, peer->ctx, st) != MLX5_GET(qpc, qp->ctx, st) ||
+        MLX5_GET(qpc, peer->ctx, remote_qpn) != qp->qpn ||
+        (qp_state(peer) != MLX5_QPS_RTR && qp_state(peer) != MLX5_QPS_RTS)) {
+        return NULL;
+    }
+    return peer;
+}
+
+/* The responder has no receive WQE yet. */
+static Step rnr(Mlx5Qp *qp)
+{
+    unsigned retry = MLX5_GET(qpc, qp->ctx, rnr_retry);
+
+    if (MLX5_GET(qpc, qp->ctx, st) == MLX5_ST_UC) {
+        send_done(qp, 0);       /* lost */
+        return STEP_DONE;
+    }
+    if (retry != 7 && qp->wqe.rnr++ >= retry * 100) {
+        return send_failed(qp, SYN_RNR_EXC);
+    }
+    return STEP_NOT_READY;
+}
+
+/* Atomic among the devices, not with CPUs. Values in memory are the host's. */
+Step atomic_step(Mlx5Qp *qp)
+{
+    uint8_t *w = qp->wqe.raw, *raddr = w + CTRL_BYTES, *seg = raddr + RADDR_BYTES;
+    unsigned hdr = CTRL_BYTES + RADDR_BYTES + ATOMIC_BYTES;
+    Mlx5Sg sg = sg_send(qp, hdr);
+    uint64_t old, new, arg = ldq_be_p(seg), compare = ldq_be_p(seg + 8);
+    Mlx5Qp *peer = rc_peer(qp);
+    Mlx5Span here, there;
+    Mlx5Xlt r;
+
+    if (!peer) {
+        return send_failed(qp, SYN_RETRY_EXC);
+    }
+    if (!MLX5_GET(qpc, peer->ctx, rae) || ldq_be_p(raddr) % 8) {
+        recv_failed(peer, 0);
+        return send_failed(qp, SYN_REMOTE_INVAL_REQ);
+    }
+    r = sg_span(qp, sg, 0, MLX5_LOCAL_WRITE, &here);
+    if (r == MLX5_XLT_FAULT) {
+        return fault_wait(qp, qp, MLX5_PF_REQ_READ, &here);
+    } else if (r != MLX5_XLT_OK || here.len < 8) {
+        return send_failed(qp, SYN_LOCAL_PROT);
+    }
+    r = mlx5_translate(peer->dev, peer, ldl_be_p(raddr + 8), ldq_be_p(raddr), 8,
+                       MLX5_REMOTE_ATOMIC, &there);
+    if (r == MLX5_XLT_FAULT) {
+        return fault_wait(qp, peer, MLX5_PF_RDMA, &there);
+    } else if (r != MLX5_XLT_OK || mlx5_span_rw(&there, &old, 8, false)) {
+        recv_failed(peer, 0);
+        return send_failed(qp, SYN_REMOTE_ACCESS);
+    }
+    old = le64_to_cpu(old);
+    new = w[3] == OP_ATOMIC_FA ? old + arg : old == compare ? arg : old;
+    old = cpu_to_le64(old);
+    new = cpu_to_le64(new);
+    if (mlx5_span_rw(&there, &new, 8, true) ||
+        mlx5_span_rw(&here, &old, 8, true)) {
+        return send_failed(qp, SYN_REMOTE_OP);
+    }
+    send_done(qp, 8);
+    return STEP_DONE;
+}
+
+Step rc_step(Mlx5Qp *qp)
+{
+    uint8_t *w = qp->wqe.raw, op = w[3];
+    bool rdma = op == OP_RDMA_WRITE || op == OP_RDMA_WRITE_IMM ||
+                op == OP_RDMA_READ;
+    bool takes = op == OP_SEND || op == OP_SEND_IMM || op == OP_SEND_INVAL ||
+                 op == OP_RDMA_WRITE_IMM;
+    unsigned hdr = CTRL_BYTES + (rdma ? RADDR_BYTES : 0);
+    Mlx5Sg sg = sg_send(qp, hdr), rsg;
+    uint64_t total = sg_bytes(sg);
+    Mlx5Qp *peer = rc_peer(qp);
+    Mlx5Span here, there;
+    Mlx5Xlt r;
+
+    if (!peer) {
+        return send_failed(qp, SYN_RETRY_EXC);
+    }
+    if (!rdma && !takes) {
+        return send_failed(qp, SYN_LOCAL_QP_OP);
+    }
+    if (total > MSG_MAX) {
+        return send_failed(qp, SYN_LOCAL_LENGTH);
+    }
+    if (op == OP_RDMA_READ ? !MLX5_GET(qpc, peer->ctx, rre) :
+        rdma && !MLX5_GET(qpc, peer->ctx, rwe)) {
+        recv_failed(peer, 0);
+        return send_failed(qp, SYN_REMOTE_INVAL_REQ);
+    }
+    if (takes) {
+        int got = mlx5_qp_fetch_recv(peer);
+
+        if (got < 0) {
+            return send_failed(qp, SYN_REMOTE_OP);
+        } else if (!got) {
+            return rnr(qp);
+        }
+    }
+    rsg = sg_recv(peer);
+    if (takes && !rdma && total > sg_bytes(rsg)) {
+        recv_failed(peer, SYN_LOCAL_LENGTH);
+        return send_failed(qp, SYN_REMOTE_INVAL_REQ);
+    }
+
+    if (qp->wqe.done < total) {
+        r = sg_span(qp, sg, qp->wqe.done,
+                    op == OP_RDMA_READ ? MLX5_LOCAL_WRITE : MLX5_LOCAL_READ,
+                    &here);
+        if (r == MLX5_XLT_FAULT) {
+            return fault_wait(qp, qp, op == OP_RDMA_READ ? MLX5_PF_REQ_READ :
+                                                           MLX5_PF_REQ_SEND,
+                              &here);
+        } else if (r != MLX5_XLT_OK) {
+            return send_failed(qp, SYN_LOCAL_PROT);
+        }
+        if (rdma) {
+            r = mlx5_translate(peer->dev, peer, ldl_be_p(w + CTRL_BYTES + 8),
+                               ldq_be_p(w + CTRL_BYTES) + qp->wqe.done,
+                               total - qp->wqe.done,
+                               op == OP_RDMA_READ ? MLX5_REMOTE_READ :
+                                                    MLX5_REMOTE_WRITE,
+                               &there);
+        } else {
+            r = sg_span(peer, rsg, qp->wqe.done, MLX5_LOCAL_WRITE, &there);
+        }
+        if (r == MLX5_XLT_FAULT) {
+            return fault_wait(qp, peer, rdma ? MLX5_PF_RDMA : MLX5_PF_RESP,
+                              &there);
+        } else if (r != MLX5_XLT_OK) {
+            recv_failed(peer, rdma ? 0 : SYN_LOCAL_PROT);
+            return send_failed(qp, rdma ? SYN_REMOTE_ACCESS : SYN_REMOTE_OP);
+        }
+        if (op == OP_RDMA_READ ? span_move(qp, &there, &here) == STEP_FAILED :
+                                 span_move(qp, &here, &there) == STEP_FAILED) {
+            recv_failed(peer, 0);
+            return send_failed(qp, SYN_REMOTE_OP);
+        }
+        if (qp->wqe.done < total) {
+            return STEP_MORE;
+        }
+    }
+    if (op == OP_SEND_INVAL) {
+        mlx5_mkey_invalidate(peer->dev, ldl_be_p(w + 12));
+    }
+    if (takes) {
+        recv_done(peer, op == OP_SEND ? MLX5_CQE_RESP_SEND :
+                        op == OP_SEND_IMM ? MLX5_CQE_RESP_SEND_IMM :
+                        op == OP_SEND_INVAL ? MLX5_CQE_RESP_SEND_INV :
+                                              MLX5_CQE_RESP_WR_IMM,
+                  ldl_be_p(w + 12), total, w[11] & CTRL_SOLICITED);
+    }
+    send_done(qp, total);
+    return STEP_DONE;
+}
+
