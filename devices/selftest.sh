@@ -20,9 +20,10 @@ models() {
 		sed "s|^$devices/||; s|/.*||" | sort -u
 }
 
-# asks DIR MODEL: QEMU with the model of DIR, about its properties
+# asks DIR MODEL: QEMU with the model of DIR, about its properties. All that the
+# model calls is looked up first.
 asks() {
-	LD_PRELOAD=$1/$2-model.so qemu-system-x86_64 -device "$2-model,help" </dev/null 2>&1
+	LD_BIND_NOW=1 LD_PRELOAD=$1/$2-model.so qemu-system-x86_64 -device "$2-model,help" </dev/null 2>&1
 }
 
 takes() {

@@ -68,6 +68,8 @@ void model_add_stats(Object *obj, const ModelStat *stats)
     for (; stats->name; stats++) {
         object_property_add_uint64_ptr(obj, stats->name,
                                        (void *)((char *)obj + stats->offset),
+                                       stats->writable ?
+                                       OBJ_PROP_FLAG_READWRITE :
                                        OBJ_PROP_FLAG_READ);
     }
 }

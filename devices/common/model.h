@@ -50,6 +50,7 @@ bool model_dma(PCIDevice *pci, uint64_t addr, void *buf, uint64_t len,
 typedef struct ModelStat {
     const char *name;
     size_t offset;              /* of a uint64_t, in the instance */
+    bool writable;              /* by qom-set: no counter, but for a test */
 } ModelStat;
 
 void model_add_stats(Object *obj, const ModelStat *stats);

@@ -167,11 +167,14 @@ static const struct {
     CMD(DEALLOC_TRANSPORT_DOMAIN, cmd_nop),
     CMD(CREATE_XRC_SRQ, mlx5_create_xrc_srq),
     CMD(DESTROY_XRC_SRQ, mlx5_destroy_srq),
+    CMD(QUERY_XRC_SRQ, mlx5_query_xrc_srq),
+    CMD(ARM_XRC_SRQ, mlx5_arm_xrc_srq),
     CMD(CREATE_RMP, mlx5_create_rmp),
     CMD(QUERY_RMP, mlx5_query_rmp),
+    CMD(MODIFY_RMP, mlx5_modify_rmp),
     CMD(DESTROY_RMP, mlx5_destroy_srq),
-    CMD(ATTACH_TO_MCG, cmd_nop),
-    CMD(DETACH_FROM_MCG, cmd_nop),
+    CMD(ATTACH_TO_MCG, mlx5_attach_to_mcg),
+    CMD(DETACH_FROM_MCG, mlx5_detach_from_mcg),
 };
 
 static void cmd_exec(Mlx5Dev *d, const void *in, unsigned inlen,
@@ -184,7 +187,9 @@ static void cmd_exec(Mlx5Dev *d, const void *in, unsigned inlen,
 
     if (op < ARRAY_SIZE(commands) && commands[op].fn) {
         name = commands[op].name;
-        status = commands[op].fn(d, in, inlen, out, outlen);
+        status = op == (d->inject.fail_cmd & 0xffff) ?
+                 d->inject.fail_cmd >> 16 :
+                 commands[op].fn(d, in, inlen, out, outlen);
     }
     if (status) {
         mlx5_warn(d, "command %#x %s op_mod %#x: status %u", op,
@@ -214,7 +219,8 @@ static int boxes_rw(Mlx5Dev *d, uint64_t box, void *p, unsigned len, bool write)
     return 0;
 }
 
-static void cmd_slot(Mlx5Dev *d, unsigned slot)
+/* False: the command will not end. */
+static bool cmd_slot(Mlx5Dev *d, unsigned slot)
 {
     uint64_t addr = d->cmdq + slot * ENT_BYTES;
     uint8_t ent[ENT_BYTES], delivery = 0;
@@ -222,14 +228,18 @@ static void cmd_slot(Mlx5Dev *d, unsigned slot)
     uint8_t *in, *out;
 
     if (mlx5_dma(d, addr, ent, sizeof(ent), false)) {
-        return;
+        return false;
+    }
+    if (d->inject.syndrome || (d->inject.drop_cmd &&
+                               lduw_be_p(ent + ENT_IN) == d->inject.drop_cmd)) {
+        return false;
     }
     inlen = ldl_be_p(ent + ENT_INLEN);
     outlen = ldl_be_p(ent + ENT_OUTLEN);
     if (inlen > CMD_MAX || outlen > CMD_MAX) {
         ent[ENT_STATUS] = DELIVERY_BAD_LENGTH << 1;
         mlx5_dma(d, addr + ENT_STATUS, ent + ENT_STATUS, 1, true);
-        return;
+        return true;
     }
     /* room for the fixed part of any command, so that handlers may read it */
     in = g_malloc0(MAX(inlen, 8192));
@@ -251,6 +261,7 @@ static void cmd_slot(Mlx5Dev *d, unsigned slot)
     g_free(out);
     ent[ENT_STATUS] = delivery << 1;
     mlx5_dma(d, addr + ENT_STATUS, ent + ENT_STATUS, 1, true);
+    return true;
 }
 
 /* The driver is told by an event, too, but not that its queue is created. */
@@ -260,11 +271,12 @@ void mlx5_cmd_doorbell(Mlx5Dev *d, uint32_t slots)
     uint8_t data[28] = { 0 };
 
     for (unsigned i = 0; i < 32; i++) {
-        if (slots >> i & 1) {
-            cmd_slot(d, i);
+        if (slots >> i & 1 && !cmd_slot(d, i)) {
+            slots &= ~(1u << i);
         }
     }
-    if (event) {
+    slots |= d->inject.cmd_event;
+    if (event && slots) {
         stl_be_p(data, slots);
         mlx5_eqe(d, MLX5_EV_CMD, 0, data);
     }

@@ -18,6 +18,31 @@ static Mlx5Cq *cq_get(Mlx5Dev *d, uint32_t cqn)
     return g_hash_table_lookup(d->cqs, GUINT_TO_POINTER(cqn));
 }
 
+/* The driver says in the doorbell record how far it has got. */
+static bool cq_full(Mlx5Dev *d, Mlx5Cq *cq)
+{
+    uint32_t rec;
+
+    if (((cq->pi - cq->ci) & 0xffffff) < cq->ncqe) {
+        return false;
+    }
+    if (!mlx5_dma(d, MLX5_GET(cqc, cq->ctx, dbr_addr), &rec, 4, false)) {
+        cq->ci = be32_to_cpu(rec) & 0xffffff;
+    }
+    return ((cq->pi - cq->ci) & 0xffffff) >= cq->ncqe;
+}
+
+/* There was no room for a completion: the CQ is of no use any more. */
+static void cq_overrun(Mlx5Dev *d, Mlx5Cq *cq)
+{
+    enum { SYN_OVERRUN = 1 };
+    uint8_t data[28] = { [11] = SYN_OVERRUN };
+
+    cq->overrun = true;
+    stl_be_p(data, cq->cqn);
+    mlx5_eqe(d, MLX5_EV_CQ_ERROR, 0, data);
+}
+
 static void cq_event(Mlx5Dev *d, Mlx5Cq *cq)
 {
     uint8_t data[28] = { 0 };
@@ -52,7 +77,11 @@ void mlx5_cqe(Mlx5Dev *d, uint32_t cqn, uint8_t *cqe, unsigned opcode,
     Mlx5Cq *cq = cq_get(d, cqn);
     uint64_t off;
 
-    if (!cq) {
+    if (!cq || cq->overrun) {
+        return;
+    }
+    if (!MLX5_GET(cqc, cq->ctx, oi) && cq_full(d, cq)) {
+        cq_overrun(d, cq);
         return;
     }
     cqe[CQE_OP_OWN] = opcode << 4 | solicited << 1 | !!(cq->pi & cq->ncqe);
@@ -120,12 +149,54 @@ uint8_t mlx5_query_cq(Mlx5Dev *d, const void *in, unsigned inlen,
     return MLX5_ST_OK;
 }
 
-/* Moderation needs nothing done; resizing is not offered. */
+/*
+ * The last CQE in the old buffer says so, and counts: the next one is in the new
+ * buffer, at the index that follows.
+ */
+static uint8_t cq_resize(Mlx5Dev *d, Mlx5Cq *cq, const void *in, unsigned inlen)
+{
+    const void *ctx = MLX5_PTR(modify_cq_in, in, cq_context);
+    unsigned pas = MLX5_BYTES(modify_cq_in);
+    uint32_t ncqe = 1u << MLX5_GET(cqc, ctx, log_cq_size);
+    uint32_t stride = MLX5_GET(cqc, ctx, cqe_sz) ? 128 : 64;
+    uint8_t cqe[CQE_BYTES] = { 0 };
+    Mlx5Buf buf;
+
+    if (inlen < pas || mlx5_buf_init(&buf, in + pas, inlen - pas,
+                                     12 + MLX5_GET(cqc, ctx, log_page_size),
+                                     MLX5_GET(cqc, ctx, page_offset),
+                                     (uint64_t)ncqe * stride)) {
+        return MLX5_ST_BAD_PARAM;
+    }
+    mlx5_cqe(d, cq->cqn, cqe, MLX5_CQE_RESIZE, false);
+    mlx5_buf_free(&cq->buf);
+    cq->buf = buf;
+    cq->ncqe = ncqe;
+    cq->stride = stride;
+#define TAKE(f) MLX5_SET(cqc, cq->ctx, f, MLX5_GET(cqc, ctx, f))
+    TAKE(log_cq_size);
+    TAKE(log_page_size);
+    TAKE(page_offset);
+    TAKE(cqe_sz);
+#undef TAKE
+    return MLX5_ST_OK;
+}
+
+/* Moderation needs nothing done. */
 uint8_t mlx5_modify_cq(Mlx5Dev *d, const void *in, unsigned inlen,
                        void *out, unsigned outlen)
 {
-    if (!cq_get(d, MLX5_GET(modify_cq_in, in, cqn))) {
+    enum { MODERATION = 0, RESIZE = 1 };
+    Mlx5Cq *cq = cq_get(d, MLX5_GET(modify_cq_in, in, cqn));
+
+    if (!cq) {
         return MLX5_ST_BAD_RES;
     }
-    return MLX5_GET(modify_cq_in, in, op_mod) ? MLX5_ST_BAD_PARAM : MLX5_ST_OK;
+    switch (MLX5_GET(modify_cq_in, in, op_mod)) {
+    case MODERATION:
+        return MLX5_ST_OK;
+    case RESIZE:
+        return cq_resize(d, cq, in, inlen);
+    }
+    return MLX5_ST_BAD_PARAM;
 }

@@ -65,6 +65,14 @@ void mlx5_eqe(Mlx5Dev *d, uint8_t type, uint8_t sub, const void *data)
     }
 }
 
+void mlx5_eqe_number(Mlx5Dev *d, uint8_t type, uint32_t number)
+{
+    uint8_t data[EQE_DATA_BYTES] = { 0 };
+
+    stl_be_p(data + 24, number);
+    mlx5_eqe(d, type, 0, data);
+}
+
 void mlx5_eq_doorbell(Mlx5Dev *d, uint32_t val, bool arm)
 {
     uint32_t eqn = val >> 24;

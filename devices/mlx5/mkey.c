@@ -57,7 +57,9 @@ uint8_t mlx5_create_mkey(Mlx5Dev *d, const void *in, unsigned inlen,
     memcpy(mk->ctx, c, sizeof(mk->ctx));
     mk->octwords = size / 16;
     mk->xlt = g_malloc0(size);
-    memcpy(mk->xlt, in + pas, given);
+    if (given) {
+        memcpy(mk->xlt, in + pas, given);
+    }
     if (!access && mkc_mode(c) == MODE_MTT) {
         for (unsigned i = 0; i < given / 8; i++) {
             mk->xlt[i * 8 + 7] |= MTT_READ | MTT_WRITE;
@@ -114,11 +116,12 @@ uint8_t mlx5_query_special_contexts(Mlx5Dev *d, const void *in, unsigned inlen,
 static bool mkc_allows(Mlx5Qp *qp, const void *c, unsigned access)
 {
     uint32_t qpn = MLX5_GET(mkc, c, qpn);
+    uint32_t pd = qp->xrc.srqn ? qp->xrc.pd : MLX5_GET(qpc, qp->ctx, pd);
     bool umr = MLX5_GET(qpc, qp->ctx, st) == MLX5_ST_UMR;    /* has no PD */
 
     return !MLX5_GET(mkc, c, free) &&
            (qpn == 0xffffff || qpn == qp->qpn) &&
-           (umr || MLX5_GET(mkc, c, pd) == MLX5_GET(qpc, qp->ctx, pd)) &&
+           (umr || MLX5_GET(mkc, c, pd) == pd) &&
            (!(access & MLX5_LOCAL_WRITE) || MLX5_GET(mkc, c, lw)) &&
            (!(access & MLX5_REMOTE_READ) || MLX5_GET(mkc, c, rr)) &&
            (!(access & MLX5_REMOTE_WRITE) || MLX5_GET(mkc, c, rw)) &&

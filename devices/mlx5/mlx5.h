@@ -70,16 +70,19 @@ typedef struct Mlx5Cq {
     uint8_t ctx[MLX5_BYTES(cqc)];
     Mlx5Buf buf;
     uint32_t cqn, ncqe, stride, pi;
+    uint32_t ci;                /* of the driver, when it was looked at */
+    bool overrun;
     uint32_t solicited;         /* pi after the last solicited CQE */
     enum { CQ_UNARMED, CQ_ARMED_SOLICITED, CQ_ARMED } armed;
 } Mlx5Cq;
 
 typedef struct Mlx5Srq {
-    uint8_t ctx[MLX5_OFF(rmpc, wq.pas) / 8];
+    uint8_t ctx[MLX5_OFF(rmpc, wq.pas) / 8];    /* or an xrc_srqc */
     Mlx5Buf buf;
     uint64_t dbr;
     uint32_t srqn, nwqe, shift, ci;
-    uint16_t head;
+    uint16_t head, lwm;
+    bool xrc;
 } Mlx5Srq;
 
 typedef struct Mlx5Mkey {
@@ -109,6 +112,11 @@ typedef struct Mlx5Sg {
     bool may_inline;            /* data in the list itself: only a sender's */
 } Mlx5Sg;
 
+typedef struct Mlx5Group {
+    uint8_t gid[16];
+    uint32_t qpn;
+} Mlx5Group;
+
 typedef struct Mlx5Fault Mlx5Fault;
 typedef struct Mlx5Qp Mlx5Qp;
 
@@ -127,6 +135,7 @@ struct Mlx5Qp {
         uint32_t len;
         uint64_t done;
         unsigned rnr;
+        int64_t rnr_until;
     } wqe;
     struct {                    /* the receive WQE that is filled */
         bool active;
@@ -136,6 +145,9 @@ struct Mlx5Qp {
         uint16_t slid;          /* of a datagram: who sent it */
         uint32_t rqpn;
     } rwqe;
+    struct {                    /* of an XRC request: whose SRQ it names */
+        uint32_t srqn, cqn, uidx, pd;
+    } xrc;
 
     bool queued;
     QTAILQ_ENTRY(Mlx5Qp) run;
@@ -170,6 +182,7 @@ struct Mlx5Dev {
 
     uint64_t cmdq;
     GArray *pages;              /* given by the driver */
+    GArray *groups;             /* Mlx5Group: QPs that are in multicast groups */
     uint8_t *cap_max[MLX5_CAP_TYPES], *cap_cur[MLX5_CAP_TYPES];
     uint32_t next[64 + 3];      /* numbers given */
     uint64_t xlt_bytes;         /* in all translation tables */
@@ -184,6 +197,12 @@ struct Mlx5Dev {
     GHashTable *atc;
     MemoryListener ats_listener;
     QLIST_HEAD(, AtsListen) ats_listens;
+    struct {                    /* what a test wants to go wrong */
+        uint64_t fail_cmd;      /* opcode | status << 16 */
+        uint64_t drop_cmd;      /* this opcode is not executed */
+        uint64_t cmd_event;     /* slots that events name as well */
+        uint64_t syndrome;      /* the firmware has died of this */
+    } inject;
     struct {
         uint64_t faults, resumes, umrs, wqes, bytes, ats_requests, ats_unmaps;
     } stat;
@@ -199,6 +218,8 @@ bool mlx5_begin(Mlx5Dev *d);
 void mlx5_end(void);
 Mlx5Dev *mlx5_by_lid(uint16_t lid);
 Mlx5Dev *mlx5_by_gid(const uint8_t *gid);
+/* All on the wire, one after the other; NULL: the first one, or no more */
+Mlx5Dev *mlx5_next(Mlx5Dev *d);
 int mlx5_dma(Mlx5Dev *d, uint64_t addr, void *buf, size_t len, bool write);
 int mlx5_buf_init(Mlx5Buf *b, const void *pas, unsigned bytes, unsigned shift,
                   unsigned page_offset, uint64_t size);
@@ -234,8 +255,12 @@ void mlx5_eqe(Mlx5Dev *d, uint8_t type, uint8_t sub, const void *data);
 void mlx5_eqe_to(Mlx5Dev *d, uint32_t eqn, uint8_t type, uint8_t sub,
                  const void *data);
 void mlx5_eq_reset(Mlx5Dev *d);
-enum { MLX5_EV_COMP = 0, MLX5_EV_QP_LAST_WQE = 0x13, MLX5_EV_CMD = 0xa,
-       MLX5_EV_PAGE_FAULT = 0xc };
+enum { MLX5_EV_COMP = 0, MLX5_EV_CQ_ERROR = 0x04, MLX5_EV_CMD = 0xa,
+       MLX5_EV_PAGE_FAULT = 0xc, MLX5_EV_QP_INVAL_REQ = 0x10,
+       MLX5_EV_QP_ACCESS = 0x11, MLX5_EV_QP_LAST_WQE = 0x13,
+       MLX5_EV_SRQ_LIMIT = 0x14 };
+/* An event of a QP or an SRQ */
+void mlx5_eqe_number(Mlx5Dev *d, uint8_t type, uint32_t number);
 
 /* cq.c */
 Mlx5Cmd mlx5_create_cq, mlx5_destroy_cq, mlx5_query_cq, mlx5_modify_cq;
@@ -245,6 +270,7 @@ void mlx5_cqe(Mlx5Dev *d, uint32_t cqn, uint8_t *cqe, unsigned opcode,
 void mlx5_cq_free(gpointer cq);
 enum { MLX5_CQE_REQ = 0, MLX5_CQE_RESP_WR_IMM = 1, MLX5_CQE_RESP_SEND = 2,
        MLX5_CQE_RESP_SEND_IMM = 3, MLX5_CQE_RESP_SEND_INV = 4,
+       MLX5_CQE_RESIZE = 5,
        MLX5_CQE_REQ_ERR = 13, MLX5_CQE_RESP_ERR = 14 };
 
 /* qp.c */
@@ -254,22 +280,30 @@ Mlx5Qp *mlx5_qp(Mlx5Dev *d, uint32_t qpn);
 int mlx5_qp_fetch_send(Mlx5Qp *qp);
 int mlx5_qp_fetch_recv(Mlx5Qp *qp);
 void mlx5_qp_stop(Mlx5Qp *qp);
+enum { MLX5_RQ_OWN = 0, MLX5_RQ_SRQ = 1 };
 enum { MLX5_QPS_RST = 0, MLX5_QPS_INIT = 1, MLX5_QPS_RTR = 2, MLX5_QPS_RTS = 3,
        MLX5_QPS_SQER = 4, MLX5_QPS_SQD = 5, MLX5_QPS_ERR = 6 };
-enum { MLX5_ST_RC = 0, MLX5_ST_UC = 1, MLX5_ST_UD = 2, MLX5_ST_QP0 = 7,
+enum { MLX5_ST_RC = 0, MLX5_ST_UC = 1, MLX5_ST_UD = 2, MLX5_ST_XRC = 3,
+       MLX5_ST_QP0 = 7,
        MLX5_ST_QP1 = 8, MLX5_ST_UMR = 0xc };
 
 /* srq.c */
-Mlx5Cmd mlx5_create_rmp, mlx5_query_rmp, mlx5_create_xrc_srq, mlx5_destroy_srq;
+Mlx5Cmd mlx5_create_rmp, mlx5_query_rmp, mlx5_modify_rmp, mlx5_destroy_srq;
+Mlx5Cmd mlx5_create_xrc_srq, mlx5_query_xrc_srq, mlx5_arm_xrc_srq;
+Mlx5Srq *mlx5_xrc_srq(Mlx5Dev *d, uint32_t srqn);
 void mlx5_srq_free(gpointer srq);
 int mlx5_srq_fetch(Mlx5Dev *d, uint32_t srqn, uint8_t *raw, uint32_t *len,
                    uint16_t *index);
 
 /* send.c */
 void mlx5_qp_kick(Mlx5Qp *qp);
+void mlx5_qp_last_wqe(Mlx5Qp *qp);
 void mlx5_qp_poll(Mlx5Qp *qp);
 void mlx5_run(void *opaque);
 void mlx5_timer(void *opaque);
+
+/* ud.c */
+Mlx5Cmd mlx5_attach_to_mcg, mlx5_detach_from_mcg;
 
 /* mkey.c */
 Mlx5Cmd mlx5_create_mkey, mlx5_destroy_mkey, mlx5_query_mkey;

@@ -67,6 +67,11 @@ Mlx5Dev *mlx5_by_gid(const uint8_t *gid)
     return NULL;
 }
 
+Mlx5Dev *mlx5_next(Mlx5Dev *d)
+{
+    return d ? QLIST_NEXT(d, wire) : QLIST_FIRST(&wire);
+}
+
 /* All of the device's memory accesses end here. */
 int mlx5_dma(Mlx5Dev *d, uint64_t addr, void *buf, size_t len, bool write)
 {
@@ -78,14 +83,20 @@ int mlx5_dma(Mlx5Dev *d, uint64_t addr, void *buf, size_t len, bool write)
     return 0;
 }
 
+enum { PAGE_SHIFT_MAX = 43 };
+
 /* A queue may begin at each 64th of its first page. */
 int mlx5_buf_init(Mlx5Buf *b, const void *pas, unsigned bytes, unsigned shift,
                   unsigned page_offset, uint64_t size)
 {
-    uint64_t offset = (uint64_t)page_offset << (shift - 6);
-    uint64_t need = (offset + size + (1ull << shift) - 1) >> shift;
+    uint64_t offset, need;
 
-    if (need * 8 > bytes) {
+    if (shift > PAGE_SHIFT_MAX) {
+        return -1;
+    }
+    offset = (uint64_t)page_offset << (shift - 6);
+    need = (offset + size + (1ull << shift) - 1) >> shift;
+    if (need > bytes / 8) {
         return -1;
     }
     b->pas = g_new(uint64_t, need);
@@ -126,7 +137,7 @@ int mlx5_buf_rw(Mlx5Dev *d, Mlx5Buf *b, uint64_t off, void *p, size_t len,
 enum {
     ISEG_FW_REV = 0x0, ISEG_CMDIF = 0x4, ISEG_CMDQ_H = 0x10,
     ISEG_CMDQ_L = 0x14, ISEG_CMD_DBELL = 0x18, ISEG_INIT = 0x1fc,
-    ISEG_TIMER_H = 0x1000, ISEG_TIMER_L = 0x1004, ISEG_HEALTH = 0x1010,
+    ISEG_RFR = 0x238, ISEG_SYNDROME = 0x23c, ISEG_TIMER_H = 0x1000, ISEG_TIMER_L = 0x1004, ISEG_HEALTH = 0x1010,
     CMDQ_LOG_SIZE = 5, CMDQ_LOG_STRIDE = 6,
     UAR_CQ_ARM = 0x20, UAR_EQ_ARM = 0x40, UAR_EQ_CI = 0x48, UAR_BF = 0x800,
     UAR_BF_BUF = 0x100,
@@ -149,8 +160,12 @@ static uint64_t iseg_read(Mlx5Dev *d, hwaddr addr)
         return ns >> 32;
     case ISEG_TIMER_L:
         return ns;
+    case ISEG_RFR:
+        return d->inject.syndrome ? 1u << 31 : 0;
+    case ISEG_SYNDROME:
+        return (d->inject.syndrome & 0xff) << 16;
     case ISEG_HEALTH:
-        return (ns / SCALE_MS / 10) & 0xffffff;
+        return d->inject.syndrome ? 1 : (ns / SCALE_MS / 10) & 0xffffff;
     }
     return 0;
 }
@@ -196,7 +211,8 @@ static uint64_t bar_read(void *opaque, hwaddr addr, unsigned size)
     if (addr < MLX5_UAR_FIRST * 4096) {
         uint32_t v = iseg_read(d, addr & ~3);
 
-        return v >> (8 * (4 - size - (addr & 3)));
+        return size == 8 ? (uint64_t)v << 32 | (uint32_t)iseg_read(d, addr + 4) :
+                           v >> (8 * (4 - size - (addr & 3)));
     }
     return 0;
 }
@@ -236,6 +252,7 @@ static void do_reset(Mlx5Dev *d)
     mlx5_caps_init(d);
     d->cmdq = 0;
     g_array_set_size(d->pages, 0);
+    g_array_set_size(d->groups, 0);
 }
 
 static void mlx5_reset(DeviceState *dev)
@@ -283,6 +300,7 @@ static void mlx5_realize(PCIDevice *pci, Error **errp)
     d->srqs = g_hash_table_new_full(NULL, NULL, NULL, mlx5_srq_free);
     d->mkeys = g_hash_table_new_full(NULL, NULL, NULL, mlx5_mkey_free);
     d->pages = g_array_new(false, false, 8);
+    d->groups = g_array_new(false, false, sizeof(Mlx5Group));
     QTAILQ_INIT(&d->run);
     QLIST_INIT(&d->poll);
     QLIST_INIT(&d->faults);
@@ -308,6 +326,7 @@ static void mlx5_exit(PCIDevice *pci)
     mlx5_eq_reset(d);
     mlx5_caps_exit(d);
     g_array_unref(d->pages);
+    g_array_unref(d->groups);
     qemu_bh_delete(d->bh);
     timer_free(d->timer);
     msix_uninit_exclusive_bar(pci);
@@ -327,9 +346,13 @@ static ModelProperty mlx5_props[] = {
 
 static const ModelStat mlx5_stats[] = {
 #define STAT(name, field) { name, offsetof(Mlx5Dev, stat.field) }
+#define INJECT(name, field) { name, offsetof(Mlx5Dev, inject.field), true }
     STAT("stat-faults", faults), STAT("stat-resumes", resumes),
     STAT("stat-umrs", umrs), STAT("stat-wqes", wqes), STAT("stat-bytes", bytes),
     STAT("stat-ats-requests", ats_requests), STAT("stat-ats-unmaps", ats_unmaps),
+    INJECT("x-fail-cmd", fail_cmd), INJECT("x-drop-cmd", drop_cmd),
+    INJECT("x-cmd-event", cmd_event), INJECT("x-syndrome", syndrome),
+#undef INJECT
 #undef STAT
     { }
 };

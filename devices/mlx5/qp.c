@@ -2,7 +2,7 @@
 /* Queue pairs: contexts, state changes, and how WQEs are read. */
 #include "mlx5.h"
 
-enum { WQEBB = 64, DBR_RECV = 0, DBR_SEND = 4, RQ_OWN = 0, RQ_SRQ = 1 };
+enum { WQEBB = 64, DBR_RECV = 0, DBR_SEND = 4 };
 
 Mlx5Qp *mlx5_qp(Mlx5Dev *d, uint32_t qpn)
 {
@@ -79,6 +79,7 @@ int mlx5_qp_fetch_send(Mlx5Qp *qp)
     qp->wqe.active = true;
     qp->wqe.done = 0;
     qp->wqe.rnr = 0;
+    qp->wqe.rnr_until = 0;
     return 1;
 }
 
@@ -91,8 +92,9 @@ int mlx5_qp_fetch_recv(Mlx5Qp *qp)
     if (qp->rwqe.active) {
         return 1;
     }
-    if (MLX5_GET(qpc, qp->ctx, rq_type) == RQ_SRQ) {
-        got = mlx5_srq_fetch(qp->dev, MLX5_GET(qpc, qp->ctx, srqn_rmpn_xrqn),
+    if (MLX5_GET(qpc, qp->ctx, rq_type) == MLX5_RQ_SRQ) {
+        got = mlx5_srq_fetch(qp->dev, qp->xrc.srqn ?:
+                             MLX5_GET(qpc, qp->ctx, srqn_rmpn_xrqn),
                              qp->rwqe.raw, &qp->rwqe.len, &qp->rwqe.index);
         qp->rwqe.active = got > 0;
         return got;
@@ -125,7 +127,7 @@ uint8_t mlx5_create_qp(Mlx5Dev *d, const void *in, unsigned inlen,
     qp = g_new0(Mlx5Qp, 1);
     qp->dev = d;
     memcpy(qp->ctx, c, sizeof(qp->ctx));
-    if (MLX5_GET(qpc, c, rq_type) == RQ_OWN) {
+    if (MLX5_GET(qpc, c, rq_type) == MLX5_RQ_OWN) {
         qp->rq_nwqe = 1u << MLX5_GET(qpc, c, log_rq_size);
         qp->rq_shift = MLX5_GET(qpc, c, log_rq_stride) + 4;
         qp->rq_bytes = qp->rq_nwqe << qp->rq_shift;
@@ -249,6 +251,9 @@ uint8_t mlx5_modify_qp(Mlx5Dev *d, const void *in, unsigned inlen,
     } else if (op != MLX5_CMD_OP_2ERR_QP) {
         qp_take(qp->ctx, MLX5_PTR(rst2init_qp_in, in, qpc), op,
                 MLX5_GET(rst2init_qp_in, in, opt_param_mask));
+    }
+    if (op == MLX5_CMD_OP_2ERR_QP && MLX5_GET(qpc, qp->ctx, state) != MLX5_QPS_ERR) {
+        mlx5_qp_last_wqe(qp);
     }
     MLX5_SET(qpc, qp->ctx, state, moves[i].to);
     if (moves[i].to == MLX5_QPS_RTS || moves[i].to == MLX5_QPS_ERR) {

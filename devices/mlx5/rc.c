@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * RC and UC: sends, RDMA and atomics. The responder is another device of this
+ * RC, UC and XRC: sends, RDMA and atomics. The responder is another device of this
  * machine, or the same one; its memory is reached with its own DMA.
  */
 #include "send.h"
 
-enum { RADDR_BYTES = 16, ATOMIC_BYTES = 16 };
+enum { XRC_BYTES = 16, RADDR_BYTES = 16, ATOMIC_BYTES = 16 };
 
 static Mlx5Qp *rc_peer(Mlx5Qp *qp)
 {
@@ -23,26 +23,66 @@ static Mlx5Qp *rc_peer(Mlx5Qp *qp)
     return peer;
 }
 
-/* The responder has no receive WQE yet. */
-static Step rnr(Mlx5Qp *qp)
+static bool is_xrc(Mlx5Qp *qp)
 {
+    return MLX5_GET(qpc, qp->ctx, st) == MLX5_ST_XRC;
+}
+
+/* A request of XRC names an SRQ, whose PD counts, and whose CQ is told. */
+static bool xrc_target(Mlx5Qp *qp, Mlx5Qp *peer)
+{
+    uint32_t srqn = ldl_be_p(qp->wqe.raw + CTRL_BYTES) & 0xffffff;
+    Mlx5Srq *srq = mlx5_xrc_srq(peer->dev, srqn);
+
+    if (!srq || MLX5_GET(xrc_srqc, srq->ctx, xrcd) !=
+                MLX5_GET(qpc, peer->ctx, xrcd)) {
+        return false;
+    }
+    peer->xrc.srqn = srqn;
+    peer->xrc.cqn = MLX5_GET(xrc_srqc, srq->ctx, cqn);
+    peer->xrc.uidx = MLX5_GET(xrc_srqc, srq->ctx, user_index);
+    peer->xrc.pd = MLX5_GET(xrc_srqc, srq->ctx, pd);
+    return true;
+}
+
+/* What the responder's timer says, in units of 10 us */
+static int64_t rnr_timer(Mlx5Qp *peer)
+{
+    static const uint16_t units[32] = {
+        65535, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384,
+        512, 768, 1024, 1536, 2048, 3072, 4096, 6144, 8192, 12288, 16384, 24576,
+        32768, 49152,
+    };
+
+    return units[MLX5_GET(qpc, peer->ctx, min_rnr_nak)] * 10 * SCALE_US;
+}
+
+/* The responder has no receive WQE yet. */
+static Step rnr(Mlx5Qp *qp, Mlx5Qp *peer)
+{
+    int64_t now = qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL);
     unsigned retry = MLX5_GET(qpc, qp->ctx, rnr_retry);
 
     if (MLX5_GET(qpc, qp->ctx, st) == MLX5_ST_UC) {
         send_done(qp, 0);       /* lost */
         return STEP_DONE;
     }
-    if (retry != 7 && qp->wqe.rnr++ >= retry * 100) {
+    if (now < qp->wqe.rnr_until) {
+        return STEP_NOT_READY;
+    }
+    if (retry != 7 && qp->wqe.rnr++ >= retry) {
         return send_failed(qp, SYN_RNR_EXC);
     }
+    qp->wqe.rnr_until = now + rnr_timer(peer);
     return STEP_NOT_READY;
 }
 
 /* Atomic among the devices, not with CPUs. Values in memory are the host's. */
 Step atomic_step(Mlx5Qp *qp)
 {
-    uint8_t *w = qp->wqe.raw, *raddr = w + CTRL_BYTES, *seg = raddr + RADDR_BYTES;
-    unsigned hdr = CTRL_BYTES + RADDR_BYTES + ATOMIC_BYTES;
+    unsigned at = CTRL_BYTES + (is_xrc(qp) ? XRC_BYTES : 0);
+    uint8_t *w = qp->wqe.raw, *raddr = w + at, *seg = raddr + RADDR_BYTES;
+    unsigned hdr = at + RADDR_BYTES + ATOMIC_BYTES;
     Mlx5Sg sg = sg_send(qp, hdr);
     uint64_t old, new, arg = ldq_be_p(seg), compare = ldq_be_p(seg + 8);
     Mlx5Qp *peer = rc_peer(qp);
@@ -52,8 +92,10 @@ Step atomic_step(Mlx5Qp *qp)
     if (!peer) {
         return send_failed(qp, SYN_RETRY_EXC);
     }
-    if (!MLX5_GET(qpc, peer->ctx, rae) || ldq_be_p(raddr) % 8) {
-        recv_failed(peer, 0);
+    if (!MLX5_GET(qpc, peer->ctx, rae) || ldq_be_p(raddr) % 8 ||
+        MLX5_GET(qpc, qp->ctx, st) == MLX5_ST_UC ||
+        (is_xrc(qp) && !xrc_target(qp, peer))) {
+        recv_failed(peer, SYN_REMOTE_INVAL_REQ);
         return send_failed(qp, SYN_REMOTE_INVAL_REQ);
     }
     r = sg_span(qp, sg, 0, MLX5_LOCAL_WRITE, &here);
@@ -67,7 +109,7 @@ Step atomic_step(Mlx5Qp *qp)
     if (r == MLX5_XLT_FAULT) {
         return fault_wait(qp, peer, MLX5_PF_RDMA, &there);
     } else if (r != MLX5_XLT_OK || mlx5_span_rw(&there, &old, 8, false)) {
-        recv_failed(peer, 0);
+        recv_failed(peer, SYN_REMOTE_ACCESS);
         return send_failed(qp, SYN_REMOTE_ACCESS);
     }
     old = le64_to_cpu(old);
@@ -89,13 +131,18 @@ Step rc_step(Mlx5Qp *qp)
                 op == OP_RDMA_READ;
     bool takes = op == OP_SEND || op == OP_SEND_IMM || op == OP_SEND_INVAL ||
                  op == OP_RDMA_WRITE_IMM;
-    unsigned hdr = CTRL_BYTES + (rdma ? RADDR_BYTES : 0);
+    unsigned raddr = CTRL_BYTES + (is_xrc(qp) ? XRC_BYTES : 0);
+    unsigned hdr = raddr + (rdma ? RADDR_BYTES : 0);
     Mlx5Sg sg = sg_send(qp, hdr), rsg;
     uint64_t total = sg_bytes(sg);
     Mlx5Qp *peer = rc_peer(qp);
     Mlx5Span here, there;
     Mlx5Xlt r;
 
+    if (!peer && MLX5_GET(qpc, qp->ctx, st) == MLX5_ST_UC) {
+        send_done(qp, total);   /* lost */
+        return STEP_DONE;
+    }
     if (!peer) {
         return send_failed(qp, SYN_RETRY_EXC);
     }
@@ -105,9 +152,10 @@ Step rc_step(Mlx5Qp *qp)
     if (total > MSG_MAX) {
         return send_failed(qp, SYN_LOCAL_LENGTH);
     }
-    if (op == OP_RDMA_READ ? !MLX5_GET(qpc, peer->ctx, rre) :
-        rdma && !MLX5_GET(qpc, peer->ctx, rwe)) {
-        recv_failed(peer, 0);
+    if ((op == OP_RDMA_READ && !MLX5_GET(qpc, peer->ctx, rre)) ||
+        (op != OP_RDMA_READ && rdma && !MLX5_GET(qpc, peer->ctx, rwe)) ||
+        (is_xrc(qp) && !xrc_target(qp, peer))) {
+        recv_failed(peer, SYN_REMOTE_INVAL_REQ);
         return send_failed(qp, SYN_REMOTE_INVAL_REQ);
     }
     if (takes) {
@@ -116,7 +164,7 @@ Step rc_step(Mlx5Qp *qp)
         if (got < 0) {
             return send_failed(qp, SYN_REMOTE_OP);
         } else if (!got) {
-            return rnr(qp);
+            return rnr(qp, peer);
         }
     }
     rsg = sg_recv(peer);
@@ -137,8 +185,8 @@ Step rc_step(Mlx5Qp *qp)
             return send_failed(qp, SYN_LOCAL_PROT);
         }
         if (rdma) {
-            r = mlx5_translate(peer->dev, peer, ldl_be_p(w + CTRL_BYTES + 8),
-                               ldq_be_p(w + CTRL_BYTES) + qp->wqe.done,
+            r = mlx5_translate(peer->dev, peer, ldl_be_p(w + raddr + 8),
+                               ldq_be_p(w + raddr) + qp->wqe.done,
                                total - qp->wqe.done,
                                op == OP_RDMA_READ ? MLX5_REMOTE_READ :
                                                     MLX5_REMOTE_WRITE,
@@ -150,12 +198,12 @@ Step rc_step(Mlx5Qp *qp)
             return fault_wait(qp, peer, rdma ? MLX5_PF_RDMA : MLX5_PF_RESP,
                               &there);
         } else if (r != MLX5_XLT_OK) {
-            recv_failed(peer, rdma ? 0 : SYN_LOCAL_PROT);
+            recv_failed(peer, rdma ? SYN_REMOTE_ACCESS : SYN_LOCAL_PROT);
             return send_failed(qp, rdma ? SYN_REMOTE_ACCESS : SYN_REMOTE_OP);
         }
         if (op == OP_RDMA_READ ? span_move(qp, &there, &here) == STEP_FAILED :
                                  span_move(qp, &here, &there) == STEP_FAILED) {
-            recv_failed(peer, 0);
+            recv_failed(peer, SYN_LOCAL_PROT);
             return send_failed(qp, SYN_REMOTE_OP);
         }
         if (qp->wqe.done < total) {

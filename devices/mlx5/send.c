@@ -43,20 +43,30 @@ void mlx5_timer(void *opaque)
     }
 }
 
+unsigned qp_state(Mlx5Qp *qp)
+{
+    return MLX5_GET(qpc, qp->ctx, state);
+}
+
 static void qp_cqe(Mlx5Qp *qp, bool send, unsigned opcode, uint32_t imm,
                    uint32_t bytes, uint8_t syndrome, bool solicited)
 {
     uint8_t cqe[64] = { 0 };
     uint32_t cqn = send ? MLX5_GET(qpc, qp->ctx, cqn_snd) :
                           MLX5_GET(qpc, qp->ctx, cqn_rcv);
+    uint32_t uidx = MLX5_GET(qpc, qp->ctx, user_index);
     uint16_t counter = send ? qp->wqe.raw[1] << 8 | qp->wqe.raw[2] :
                               qp->rwqe.index;
 
+    if (!send && qp->xrc.srqn) {
+        cqn = qp->xrc.cqn;
+        uidx = qp->xrc.uidx;
+    }
     if (!send) {
         stw_be_p(cqe + 22, qp->rwqe.slid);
         stl_be_p(cqe + 24, qp->rwqe.rqpn);
     }
-    stl_be_p(cqe + 32, MLX5_GET(qpc, qp->ctx, user_index));
+    stl_be_p(cqe + 32, uidx);
     stl_be_p(cqe + 36, imm);
     stl_be_p(cqe + 44, bytes);
     stq_be_p(cqe + 48, qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL));
@@ -79,16 +89,33 @@ void recv_done(Mlx5Qp *qp, unsigned opcode, uint32_t imm, uint32_t bytes,
     qp->rwqe.slid = qp->rwqe.rqpn = 0;
 }
 
+/* No more of a shared receive queue's WQEs go to this QP. */
+void mlx5_qp_last_wqe(Mlx5Qp *qp)
+{
+    if (MLX5_GET(qpc, qp->ctx, rq_type) == MLX5_RQ_SRQ) {
+        mlx5_eqe_number(qp->dev, MLX5_EV_QP_LAST_WQE, qp->qpn);
+    }
+}
+
 static void qp_error(Mlx5Qp *qp)
 {
-    MLX5_SET(qpc, qp->ctx, state, MLX5_QPS_ERR);
+    if (qp_state(qp) != MLX5_QPS_ERR) {
+        MLX5_SET(qpc, qp->ctx, state, MLX5_QPS_ERR);
+        mlx5_qp_last_wqe(qp);
+    }
     mlx5_qp_kick(qp);
 }
 
-/* The responder found the fault: its receive WQE, if any, ends as well. */
+/*
+ * The responder found the error: its receive WQE, if it uses one, ends as well.
+ * If not, there is an event.
+ */
 void recv_failed(Mlx5Qp *peer, uint8_t syndrome)
 {
-    if (syndrome && peer->rwqe.active) {
+    if (syndrome == SYN_REMOTE_ACCESS || syndrome == SYN_REMOTE_INVAL_REQ) {
+        mlx5_eqe_number(peer->dev, syndrome == SYN_REMOTE_ACCESS ?
+                        MLX5_EV_QP_ACCESS : MLX5_EV_QP_INVAL_REQ, peer->qpn);
+    } else if (peer->rwqe.active) {
         qp_cqe(peer, false, MLX5_CQE_RESP_ERR, 0, 0, syndrome, false);
         peer->rq_ci++;
         peer->rwqe.active = false;
@@ -197,6 +224,7 @@ static Step qp_step(Mlx5Qp *qp)
     switch (MLX5_GET(qpc, qp->ctx, st)) {
     case MLX5_ST_RC:
     case MLX5_ST_UC:
+    case MLX5_ST_XRC:
         return qp->wqe.raw[3] == OP_ATOMIC_CS || qp->wqe.raw[3] == OP_ATOMIC_FA ?
                atomic_step(qp) : rc_step(qp);
     default:

@@ -31,58 +31,191 @@ static Mlx5Qp *ud_peer(Mlx5Qp *qp, const uint8_t *av, bool grh)
     return qpn < 2 || qkey == MLX5_GET(qpc, peer->ctx, q_key) ? peer : NULL;
 }
 
-/* Datagrams, also of QP 1. They are lost without a word. */
-Step ud_step(Mlx5Qp *qp)
+/* The message as it goes over the wire */
+static Mlx5Xlt ud_gather(Mlx5Qp *qp, Mlx5Sg sg, uint8_t *to, uint64_t total,
+                         Mlx5Span *span)
 {
-    enum { AV_SHORT = 16, AV_LONG = 48, GRH_BYTES = 40 };
-    uint8_t *w = qp->wqe.raw, *av = w + CTRL_BYTES;
-    bool extended = ldl_be_p(av + 8) >> 31;
-    bool grh = extended && ldl_be_p(av + 28) >> 30 & 1;
-    unsigned hdr = CTRL_BYTES + (extended ? AV_LONG : AV_SHORT);
-    Mlx5Sg sg = sg_send(qp, hdr), rsg;
-    uint64_t total = sg_bytes(sg);
-    Mlx5Qp *peer = ud_peer(qp, av, grh);
-    unsigned st = MLX5_GET(qpc, qp->ctx, st);
-    bool gsi = st == MLX5_ST_QP1 || MLX5_GET(qpc, qp->ctx, deth_sqpn) == 1;
-    bool imm = w[3] == OP_SEND_IMM;
-    Mlx5Span here, there;
-    Mlx5Xlt r;
+    for (uint64_t off = 0, n; off < total; off += n) {
+        Mlx5Xlt r = sg_span(qp, sg, off, MLX5_LOCAL_READ, span);
 
-    if (total > UD_MAX) {
-        return send_failed(qp, SYN_LOCAL_LENGTH);
+        if (r != MLX5_XLT_OK) {
+            return r;
+        }
+        n = MIN(span->len, total - off);
+        if (mlx5_span_rw(span, to + off, n, false)) {
+            return MLX5_XLT_PROT;
+        }
     }
-    if (!peer || st == MLX5_ST_QP0 || mlx5_qp_fetch_recv(peer) <= 0) {
-        send_done(qp, total);
+    return MLX5_XLT_OK;
+}
+
+static Mlx5Xlt ud_scatter(Mlx5Qp *peer, uint8_t *from, uint64_t total,
+                          Mlx5Span *span)
+{
+    Mlx5Sg sg = sg_recv(peer);
+
+    for (uint64_t off = 0, n; off < total; off += n) {
+        Mlx5Xlt r = sg_span(peer, sg, off, MLX5_LOCAL_WRITE, span);
+
+        if (r != MLX5_XLT_OK) {
+            return r;
+        }
+        n = MIN(span->len, total - off);
+        if (mlx5_span_rw(span, from + off, n, true)) {
+            return MLX5_XLT_PROT;
+        }
+    }
+    return MLX5_XLT_OK;
+}
+
+/* To one QP, which may have no room: then it is lost. */
+static Step ud_deliver(Mlx5Qp *qp, Mlx5Qp *peer, uint8_t *msg, uint64_t total,
+                       bool grh, bool wait)
+{
+    const uint8_t *w = qp->wqe.raw;
+    bool gsi = MLX5_GET(qpc, qp->ctx, st) == MLX5_ST_QP1 ||
+               MLX5_GET(qpc, qp->ctx, deth_sqpn) == 1;
+    bool imm = w[3] == OP_SEND_IMM;
+    Mlx5Span span;
+
+    if (mlx5_qp_fetch_recv(peer) <= 0 ||
+        total > sg_bytes(sg_recv(peer))) {
         return STEP_DONE;
     }
-    rsg = sg_recv(peer);
-    if (total + GRH_BYTES > sg_bytes(rsg)) {
-        send_done(qp, total);
+    switch (ud_scatter(peer, msg, total, &span)) {
+    case MLX5_XLT_FAULT:
+        if (wait) {
+            return fault_wait(qp, peer, MLX5_PF_RESP, &span);
+        }
+        /* fallthrough */
+    case MLX5_XLT_PROT:
+        recv_failed(peer, SYN_LOCAL_PROT);
         return STEP_DONE;
-    }
-    while (qp->wqe.done < total) {
-        r = sg_span(qp, sg, qp->wqe.done, MLX5_LOCAL_READ, &here);
-        if (r == MLX5_XLT_FAULT) {
-            return fault_wait(qp, qp, MLX5_PF_REQ_SEND, &here);
-        } else if (r != MLX5_XLT_OK) {
-            return send_failed(qp, SYN_LOCAL_PROT);
-        }
-        r = sg_span(peer, rsg, GRH_BYTES + qp->wqe.done, MLX5_LOCAL_WRITE,
-                    &there);
-        if (r == MLX5_XLT_FAULT) {
-            return fault_wait(qp, peer, MLX5_PF_RESP, &there);
-        } else if (r != MLX5_XLT_OK || span_move(qp, &here, &there) == STEP_FAILED) {
-            recv_failed(peer, SYN_LOCAL_PROT);
-            send_done(qp, total);
-            return STEP_DONE;
-        }
+    case MLX5_XLT_OK:
+        break;
     }
     peer->rwqe.slid = qp->dev->lid;
     peer->rwqe.rqpn = grh << 28 | (gsi ? 1 : qp->qpn);
     recv_done(peer, imm ? MLX5_CQE_RESP_SEND_IMM : MLX5_CQE_RESP_SEND,
-              imm ? ldl_be_p(w + 12) : 0xffff, total + GRH_BYTES,
-              w[11] & CTRL_SOLICITED);
-    send_done(qp, total);
+              imm ? ldl_be_p(w + 12) : 0xffff, total, w[11] & CTRL_SOLICITED);
     return STEP_DONE;
 }
 
+/* All QPs that are in the group, of all devices */
+static void ud_multicast(Mlx5Qp *qp, const uint8_t *av, uint8_t *msg,
+                         uint64_t total)
+{
+    bool block = MLX5_GET(qpc, qp->ctx, block_lb_mc);
+
+    for (Mlx5Dev *d = mlx5_next(NULL); d; d = mlx5_next(d)) {
+        for (unsigned i = 0; i < d->groups->len; i++) {
+            Mlx5Group *g = &g_array_index(d->groups, Mlx5Group, i);
+            Mlx5Qp *peer = mlx5_qp(d, g->qpn);
+
+            if (peer && !memcmp(g->gid, av + 32, 16) &&
+                (qp_state(peer) == MLX5_QPS_RTR ||
+                 qp_state(peer) == MLX5_QPS_RTS) &&
+                ldl_be_p(av) == MLX5_GET(qpc, peer->ctx, q_key) &&
+                !(block && d == qp->dev)) {
+                ud_deliver(qp, peer, msg, total, true, false);
+            }
+        }
+    }
+}
+
+/* A GRH is in front of the message, if there is one; room for it always. */
+static void ud_grh(Mlx5Qp *qp, const uint8_t *av, uint8_t *grh, uint64_t total)
+{
+    stl_be_p(grh, 6u << 28);
+    stw_be_p(grh + 4, total);
+    grh[6] = 0x1b;
+    stq_be_p(grh + 8, 0xfe80000000000000ull);
+    stq_be_p(grh + 16, qp->dev->guid + 1);
+    memcpy(grh + 24, av + 32, 16);
+}
+
+/* Datagrams, also of QP 1. They are lost without a word. */
+Step ud_step(Mlx5Qp *qp)
+{
+    enum { AV_SHORT = 16, AV_LONG = 48, GRH_BYTES = 40, MULTICAST = 0xffffff };
+    uint8_t *w = qp->wqe.raw, *av = w + CTRL_BYTES, msg[GRH_BYTES + UD_MAX];
+    bool extended = ldl_be_p(av + 8) >> 31;
+    bool grh = extended && ldl_be_p(av + 28) >> 30 & 1;
+    Mlx5Sg sg = sg_send(qp, CTRL_BYTES + (extended ? AV_LONG : AV_SHORT));
+    uint64_t total = sg_bytes(sg);
+    Step step = STEP_DONE;
+    Mlx5Span span;
+    Mlx5Qp *peer;
+
+    if (total > UD_MAX) {
+        return send_failed(qp, SYN_LOCAL_LENGTH);
+    }
+    switch (ud_gather(qp, sg, msg + GRH_BYTES, total, &span)) {
+    case MLX5_XLT_FAULT:
+        return fault_wait(qp, qp, MLX5_PF_REQ_SEND, &span);
+    case MLX5_XLT_PROT:
+        return send_failed(qp, SYN_LOCAL_PROT);
+    case MLX5_XLT_OK:
+        break;
+    }
+    memset(msg, 0, GRH_BYTES);
+    if (grh) {
+        ud_grh(qp, av, msg, total);
+    }
+    if (grh && (ldl_be_p(av + 8) & 0xffffff) == MULTICAST) {
+        ud_multicast(qp, av, msg, GRH_BYTES + total);
+    } else {
+        peer = ud_peer(qp, av, grh);
+        if (peer && MLX5_GET(qpc, qp->ctx, st) != MLX5_ST_QP0) {
+            step = ud_deliver(qp, peer, msg, GRH_BYTES + total, grh, true);
+        }
+    }
+    if (step == STEP_DONE) {
+        send_done(qp, total);
+    }
+    return step;
+}
+
+static int group_find(Mlx5Dev *d, const void *gid, uint32_t qpn)
+{
+    for (unsigned i = 0; i < d->groups->len; i++) {
+        Mlx5Group *g = &g_array_index(d->groups, Mlx5Group, i);
+
+        if (g->qpn == qpn && !memcmp(g->gid, gid, sizeof(g->gid))) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+uint8_t mlx5_attach_to_mcg(Mlx5Dev *d, const void *in, unsigned inlen,
+                           void *out, unsigned outlen)
+{
+    enum { GROUPS_MAX = 1 << 10 };
+    Mlx5Group g = { .qpn = MLX5_GET(attach_to_mcg_in, in, qpn) };
+
+    memcpy(g.gid, MLX5_PTR(attach_to_mcg_in, in, multicast_gid), sizeof(g.gid));
+    if (!mlx5_qp(d, g.qpn)) {
+        return MLX5_ST_BAD_RES;
+    }
+    if (d->groups->len >= GROUPS_MAX) {
+        return MLX5_ST_NO_RES;
+    }
+    if (group_find(d, g.gid, g.qpn) < 0) {
+        g_array_append_val(d->groups, g);
+    }
+    return MLX5_ST_OK;
+}
+
+uint8_t mlx5_detach_from_mcg(Mlx5Dev *d, const void *in, unsigned inlen,
+                             void *out, unsigned outlen)
+{
+    int i = group_find(d, MLX5_PTR(detach_from_mcg_in, in, multicast_gid),
+                       MLX5_GET(detach_from_mcg_in, in, qpn));
+
+    if (i < 0) {
+        return MLX5_ST_BAD_RES;
+    }
+    g_array_remove_index_fast(d->groups, i);
+    return MLX5_ST_OK;
+}
