@@ -45,10 +45,10 @@ deb)
 test)
 	groups="$groups guest check" makes="$makes $boots $checks" memory=$guest_memory ;;
 test-all)
-	groups="$groups guest check bare" memory=$guest_memory
+	groups="$groups guest check fuzz bare" memory=$guest_memory
 	makes="$makes $boots $checks $kernels build/bare:5000" ;;
 test-long)
-	groups="$groups guest check matrix deb bare" memory=$guest_memory
+	groups="$groups guest check fuzz matrix deb bare" memory=$guest_memory
 	makes="$makes $boots $checks $kernels build/bare:5000 build/matrix:5000 build/kernel-deb:12000" ;;
 *)
 	die "$E_USAGE" "usage: preflight.sh VERB; no verb '$verb'" ;;

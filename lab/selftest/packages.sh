@@ -41,6 +41,8 @@ command_of() {
 	matrix)
 		echo 'kernel/check-matrix.sh cocci && kernel/check-matrix.sh arm64 &&
 			kernel/check-matrix.sh all' ;;
+	fuzz)
+		echo 'devices/test.sh fuzz 1' ;;
 	deb)
 		echo 'make -s -C build/linux O=/tmp/defconfig x86_64_defconfig &&
 			CONFIG=/tmp/defconfig/.config kernel/deb.sh' ;;
@@ -55,6 +57,7 @@ groups_of() {
 	case $1 in
 	start | run | guest) echo start run guest ;;
 	matrix) echo start run guest check matrix ;;
+	fuzz) echo start run guest check fuzz ;;
 	bare) echo start bare ;;
 	*) echo start run guest "$1" ;;
 	esac
@@ -142,7 +145,7 @@ prepare 9000
 # shellcheck disable=SC2119 # the plan is known last
 ktap_begin
 ktap_test "machine $suite" start_machine
-for group in start run guest check matrix deb bare; do
+for group in start run guest check matrix fuzz deb bare; do
 	mapfile -t packages < <(listed "$group" | if [ "$only" = "  " ]; then cat; else
 		grep -xF "$(tr ' ' '\n' <<<"$only" | grep .)" || :; fi)
 	[ "${#packages[@]}" -gt 0 ] || continue

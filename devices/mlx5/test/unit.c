@@ -1,0 +1,536 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Tests of the model without a guest: commands, work requests and page faults as
+ * the driver makes them, and malformed ones. KTAP on stdout.
+ */
+#include "guest.h"
+
+static Hca a, b;
+static int number, failed;
+static bool ok;
+
+#define CHECK(cond) do { \
+        if (!(cond)) { \
+            printf("# %s:%d: %s\n", __FILE__, __LINE__, #cond); \
+            ok = false; \
+        } \
+    } while (0)
+
+static void open_both(const char *prop, unsigned st)
+{
+    hca_open(&a, 0, prop);
+    hca_open(&b, 1, prop);
+    hca_connect(&a, &b, st);
+}
+
+static void close_both(void)
+{
+    hca_close(&a);
+    hca_close(&b);
+    memset(standin_ram, 0, sizeof(standin_ram));
+}
+
+/* RDMA of the peer's DATA, from and to the own one */
+static void rdma(uint8_t op, uint64_t laddr, uint32_t lkey, uint64_t raddr,
+                 uint32_t rkey, uint32_t len)
+{
+    uint8_t segs[32] = { 0 };
+
+    stq_be_p(segs, raddr);
+    stl_be_p(segs + 8, rkey);
+    stl_be_p(segs + 16, len);
+    stl_be_p(segs + 20, lkey);
+    stq_be_p(segs + 24, laddr);
+    hca_post(&a, op, 0, segs, sizeof(segs));
+}
+
+static void send_bytes(uint8_t op, uint64_t addr, uint32_t key, uint32_t len)
+{
+    uint8_t seg[16];
+
+    stl_be_p(seg, len);
+    stl_be_p(seg + 4, key);
+    stq_be_p(seg + 8, addr);
+    hca_post(&a, op, 0x1234, seg, sizeof(seg));
+}
+
+enum { OP_SEND = 0x0a, OP_SEND_IMM = 0x0b, OP_WRITE = 0x08, OP_READ = 0x10,
+       OP_FA = 0x12, OP_UMR = 0x25 };
+
+static void t_rdma(void)
+{
+    open_both(NULL, MLX5_ST_RC);
+    for (int i = 0; i < 100000; i++) {
+        hca_mem(&a, DATA)[i] = i * 7;
+    }
+    rdma(OP_WRITE, a.base + DATA, a.key, b.base + DATA + 3, b.key, 100000);
+    CHECK(hca_poll(&a, NULL) == MLX5_CQE_REQ);
+    CHECK(!memcmp(hca_mem(&a, DATA), hca_mem(&b, DATA + 3), 100000));
+    CHECK(!hca_mem(&b, DATA + 2)[0] && !hca_mem(&b, DATA + 100003)[0]);
+    rdma(OP_READ, a.base + DATA + 0x80000, a.key, b.base + DATA + 3, b.key, 9);
+    CHECK(hca_poll(&a, NULL) == MLX5_CQE_REQ);
+    CHECK(!memcmp(hca_mem(&a, DATA), hca_mem(&a, DATA + 0x80000), 9));
+    CHECK(hca_poll(&a, NULL) == -1);
+}
+
+static void t_send(void)
+{
+    open_both(NULL, MLX5_ST_RC);
+    memset(hca_mem(&a, DATA), 0x42, 8192);
+    send_bytes(OP_SEND_IMM, a.base + DATA, a.key, 5000);
+    CHECK(hca_poll(&a, NULL) == -1);    /* nobody receives yet */
+    hca_post_recv(&b, b.base + DATA, 8192, b.key);
+    standin_pass(2 * SCALE_MS);
+    CHECK(hca_poll(&a, NULL) == MLX5_CQE_REQ);
+    CHECK(hca_poll(&b, NULL) == MLX5_CQE_RESP_SEND_IMM);
+    CHECK(!memcmp(hca_mem(&a, DATA), hca_mem(&b, DATA), 5000));
+    CHECK(!hca_mem(&b, DATA + 5000)[0]);
+}
+
+static void t_atomic(void)
+{
+    uint8_t segs[48] = { 0 };
+
+    open_both(NULL, MLX5_ST_RC);
+    stq_le_p(hca_mem(&b, DATA), 40);
+    stq_be_p(segs, b.base + DATA);
+    stl_be_p(segs + 8, b.key);
+    stq_be_p(segs + 16, 2);
+    stl_be_p(segs + 32, 8);
+    stl_be_p(segs + 36, a.key);
+    stq_be_p(segs + 40, a.base + DATA);
+    hca_post(&a, OP_FA, 0, segs, sizeof(segs));
+    CHECK(hca_poll(&a, NULL) == MLX5_CQE_REQ);
+    CHECK(ldq_le_p(hca_mem(&b, DATA)) == 42);
+    CHECK(ldq_le_p(hca_mem(&a, DATA)) == 40);
+}
+
+/* Each error of the responder or requester, then all is flushed */
+static void error_case(uint64_t laddr, uint32_t lkey, uint64_t raddr,
+                       uint32_t rkey, uint32_t len, uint8_t want)
+{
+    uint8_t syndrome = 0;
+
+    open_both(NULL, MLX5_ST_RC);
+    rdma(OP_WRITE, laddr, lkey ?: a.key, raddr, rkey ?: b.key, len);
+    CHECK(hca_poll(&a, &syndrome) == MLX5_CQE_REQ_ERR);
+    CHECK(syndrome == want);
+    rdma(OP_WRITE, a.base + DATA, a.key, b.base + DATA, b.key, 8);
+    CHECK(hca_poll(&a, &syndrome) == MLX5_CQE_REQ_ERR && syndrome == 5);
+    close_both();
+}
+
+static void t_errors(void)
+{
+    uint64_t d = DATA, p = PER_HCA + DATA;
+
+    error_case(d, 0, p, 0x12345600, 8, 0x13);
+    error_case(d, 0, p + DATA_BYTES - 4, 0, 8, 0x13);
+    error_case(d, 0, p - 1, 0, 8, 0x13);
+    error_case(d, 0x12345600, p, 0, 8, 0x04);
+    error_case(d + DATA_BYTES - 4, 0, p, 0, 8, 0x04);
+    error_case(d, 0, p, 0, (1 << 30) + 1, 0x01);
+    open_both(NULL, MLX5_ST_RC);
+}
+
+/* A fault is an event, the WQE waits, and goes on when the MTT is there. */
+static void odp(bool memory)
+{
+    uint64_t iova = PER_HCA + DATA + 0x100000;
+    const uint8_t *eqe;
+    uint8_t syndrome;
+    Mlx5Mkey *mk;
+    uint32_t key;
+
+    open_both(NULL, MLX5_ST_RC);
+    if (memory) {
+        /* what the driver does by SET_HCA_CAP */
+        MLX5_SET(odp_cap, MLX5(b.pci)->cap_cur[2], mem_page_fault, 1);
+    }
+    key = hca_mkey(&b, iova, 8192, 2, true);
+    CHECK(key);
+    mk = g_hash_table_lookup(MLX5(b.pci)->mkeys, GUINT_TO_POINTER(key >> 8));
+    memset(hca_mem(&a, DATA), 0x42, 8192);
+    rdma(OP_WRITE, a.base + DATA, a.key, iova, key, 8192);
+    for (int page = 0; page < 2; page++) {
+        CHECK(hca_poll(&a, NULL) == -1);
+        eqe = hca_event(&b, true);
+        CHECK(eqe);
+        if (!eqe) {
+            return;
+        }
+        stq_be_p(mk->xlt + page * 8, (iova + page * 4096) | 3);
+        CHECK(!hca_resume(&b, eqe, false));
+        standin_run();
+        CHECK(hca_resume(&b, eqe, false));  /* there is none any more */
+    }
+    CHECK(hca_poll(&a, NULL) == MLX5_CQE_REQ);
+    CHECK(!memcmp(hca_mem(&a, DATA), hca_mem(&b, DATA + 0x100000), 8192));
+
+    /* For reading only: a WRITE faults, and the driver says no. */
+    stq_be_p(mk->xlt, iova | 1);
+    rdma(OP_READ, a.base + DATA, a.key, iova, key, 8);
+    CHECK(hca_poll(&a, NULL) == MLX5_CQE_REQ);
+    rdma(OP_WRITE, a.base + DATA, a.key, iova, key, 8);
+    eqe = hca_event(&b, true);
+    CHECK(eqe && hca_poll(&a, NULL) == -1);
+    CHECK(eqe && !hca_resume(&b, eqe, true));
+    standin_run();
+    CHECK(hca_poll(&a, &syndrome) == MLX5_CQE_REQ_ERR && syndrome == 0x13);
+}
+
+static void t_odp_transport(void)
+{
+    odp(false);
+}
+
+static void t_odp_memory(void)
+{
+    odp(true);
+}
+
+/* The device is reset, or unplugged, while the peer's request waits. */
+static void t_reset_in_fault(void)
+{
+    uint64_t iova = PER_HCA + DATA + 0x100000;
+    uint8_t syndrome;
+    uint32_t key;
+
+    for (int what = 0; what < 4; what++) {
+        open_both(NULL, MLX5_ST_RC);
+        key = hca_mkey(&b, iova, 8192, 2, true);
+        rdma(OP_WRITE, a.base + DATA, a.key, iova, key, 8192);
+        CHECK(hca_event(&b, true) != NULL);
+        switch (what) {
+        case 0:
+            standin_reset(b.pci);
+            break;
+        case 1:
+            standin_delete(b.pci);
+            break;
+        case 2:
+            standin_reset(a.pci);
+            break;
+        case 3:
+            standin_delete(a.pci);
+            break;
+        }
+        standin_pass(10 * SCALE_MS);
+        if (what < 2) {
+            CHECK(hca_poll(&a, &syndrome) == MLX5_CQE_REQ_ERR);
+            hca_close(&a);
+        } else {
+            CHECK(hca_poll(&a, NULL) == -1);
+            hca_close(&b);
+        }
+        if (what == 0) {
+            hca_close(&b);
+        } else if (what == 2) {
+            hca_close(&a);
+        }
+    }
+    open_both(NULL, MLX5_ST_RC);
+}
+
+/* Each command, with no input to speak of, with 0xff, and cut short */
+static void t_malformed(void)
+{
+    static uint8_t in[8192];
+
+    open_both(NULL, MLX5_ST_RC);
+    for (unsigned fill = 0; fill < 3; fill++) {
+        static const unsigned lens[] = { 16, 17, 24, 64, 300, 8192 };
+
+        for (unsigned op = 0; op < MLX5_CMD_OP_MAX; op++) {
+            for (int i = 0; i < ARRAY_SIZE(lens); i++) {
+                memset(in, fill == 1 ? 0xff : fill == 2 ? 0x55 : 0, sizeof(in));
+                MLX5_SET(mbox_in, in, opcode, op);
+                hca_cmd(&a, in, lens[i], 16);
+                hca_cmd(&a, in, lens[i], 4096);
+                standin_run();
+            }
+        }
+    }
+    MLX5_SET(mbox_in, in, opcode, 0x0ff0);
+    CHECK(hca_cmd(&a, in, 16, 16) == MLX5_ST_BAD_OP);
+    in[2] = in[3] = 0;
+    MLX5_SET(mbox_in, in, opcode, MLX5_CMD_OP_DESTROY_QP);
+    MLX5_SET(destroy_qp_in, in, qpn, 0x654321);
+    CHECK(hca_cmd(&a, in, 16, 16) == MLX5_ST_BAD_RES);
+}
+
+/* A delivery error: mailboxes that are not there, lengths that cannot be */
+static void t_delivery(void)
+{
+    uint8_t *ent, in[64] = { 0 };
+    uint32_t bell = cpu_to_be32(2);
+
+    open_both(NULL, MLX5_ST_RC);
+    MLX5_SET(mbox_in, in, opcode, MLX5_CMD_OP_QUERY_ISSI);
+    CHECK(!hca_cmd(&a, in, 16, 112));
+    ent = hca_mem(&a, CMDQ + 64);
+    for (int what = 0; what < 3; what++) {
+        memcpy(ent, hca_mem(&a, CMDQ), 64);
+        ent[63] = 1;
+        stl_be_p(ent + 4, what == 0 ? UINT32_MAX : what == 1 ? 4096 : 16);
+        stq_be_p(ent + 8, 0);
+        stl_be_p(ent + 56, what == 2 ? 4096 : 16);
+        stq_be_p(ent + 48, what == 2 ? 0x7fffffff000 : 0);
+        standin_rw(standin_bar(a.pci, 0) + 0x18, &bell, 4, true);
+        CHECK(!(ent[63] & 1) && ent[63] >> 1);
+    }
+}
+
+/* A device that rings its own doorbell, or the other's: that is dropped. */
+static void t_own_doorbell(void)
+{
+    uint64_t bar;
+    uint8_t in[16] = { 0 };
+
+    open_both(NULL, MLX5_ST_RC);
+    /* The slot destroys the QP that writes to the doorbell */
+    MLX5_SET(mbox_in, in, opcode, MLX5_CMD_OP_DESTROY_QP);
+    MLX5_SET(destroy_qp_in, in, qpn, a.qpn);
+    bar = standin_bar(a.pci, 0);
+    for (int i = 0; i < 1 << 12; i += 4) {
+        stl_be_p(hca_mem(&a, DATA + i), 1);
+    }
+    memset(hca_mem(&a, CMDQ), 0, 64);
+    stl_be_p(hca_mem(&a, CMDQ + 4), 16);
+    memcpy(hca_mem(&a, CMDQ + 16), in, 16);
+    stl_be_p(hca_mem(&a, CMDQ + 56), 16);
+    {
+        Mlx5Mkey *mk = g_hash_table_lookup(MLX5(b.pci)->mkeys,
+                                           GUINT_TO_POINTER(b.key >> 8));
+
+        stq_be_p(mk->xlt, bar | 3);     /* DATA's first page is the BAR */
+    }
+    rdma(OP_WRITE, a.base + DATA, a.key, b.base + DATA + 0x18, b.key, 4);
+    CHECK(hca_poll(&a, NULL) == MLX5_CQE_REQ);
+    CHECK(mlx5_qp(MLX5(a.pci), a.qpn));
+}
+
+/* ATS: an answer is kept until the IOMMU takes it back, and no longer. */
+static void t_ats(void)
+{
+    Mlx5Mkey *mk;
+
+    standin_iommu = true;
+    for (int i = 0; i < ARRAY_SIZE(standin_iova); i++) {
+        standin_iova[i] = (uint64_t)i * 4096;
+    }
+    open_both("ats=1", MLX5_ST_RC);
+    mk = g_hash_table_lookup(MLX5(b.pci)->mkeys, GUINT_TO_POINTER(b.key >> 8));
+    MLX5_SET(mkc, mk->ctx, ma_translation_mode, 1);
+    memset(hca_mem(&a, DATA), 0x42, 4096);
+    rdma(OP_WRITE, a.base + DATA, a.key, b.base + DATA, b.key, 4096);
+    CHECK(hca_poll(&a, NULL) == MLX5_CQE_REQ);
+    CHECK(MLX5(b.pci)->stat.ats_requests == 1);
+    rdma(OP_WRITE, a.base + DATA, a.key, b.base + DATA, b.key, 4096);
+    CHECK(hca_poll(&a, NULL) == MLX5_CQE_REQ);
+    CHECK(MLX5(b.pci)->stat.ats_requests == 1);
+    standin_unmap(b.base + DATA, 4096);
+    memset(hca_mem(&b, DATA), 0, 4096);
+    rdma(OP_WRITE, a.base + DATA, a.key, b.base + DATA, b.key, 4096);
+    CHECK(hca_poll(&a, NULL) == MLX5_CQE_REQ_ERR);
+    CHECK(!hca_mem(&b, DATA)[0]);
+    CHECK(MLX5(b.pci)->stat.ats_unmaps == 1);
+    close_both();
+    standin_iommu = false;
+    open_both(NULL, MLX5_ST_RC);
+}
+
+/* An SRQ's limit is an event, once, and so is the last WQE of a QP that fails. */
+static void t_srq(void)
+{
+    const uint8_t *eqe;
+
+    hca_open(&a, 0, NULL);
+    hca_open(&b, 1, NULL);
+    CHECK(!hca_srq(&b, 0, 2));
+    hca_connect(&a, &b, MLX5_ST_RC);
+    for (int i = 0; i < 4; i++) {
+        hca_post_srq(&b, b.base + DATA + i * 4096, 4096, b.key);
+    }
+    for (int i = 0; i < 4; i++) {
+        memset(hca_mem(&a, DATA), i + 1, 4096);
+        send_bytes(OP_SEND, a.base + DATA, a.key, 4096);
+        CHECK(hca_poll(&a, NULL) == MLX5_CQE_REQ);
+        CHECK(hca_poll(&b, NULL) == MLX5_CQE_RESP_SEND);
+        CHECK(hca_mem(&b, DATA + i * 4096)[4095] == i + 1);
+        while ((eqe = hca_event(&b, false)) && eqe[1] != MLX5_EV_SRQ_LIMIT) {
+        }
+        CHECK(!!eqe == (i == 2));
+        CHECK(!eqe || ldl_be_p(eqe + 32 + 24) == b.srqn);
+    }
+    CHECK(!hca_move(&b, MLX5_CMD_OP_2ERR_QP, 0, NULL));
+    while ((eqe = hca_event(&b, false)) && eqe[1] != MLX5_EV_QP_LAST_WQE) {
+    }
+    CHECK(eqe && ldl_be_p(eqe + 32 + 24) == b.qpn);
+}
+
+/* XRC: the SRQ is the one that the request names, and its CQ is told. */
+static void t_xrc(void)
+{
+    uint8_t segs[32] = { 0 };
+    uint8_t syndrome;
+    Mlx5Qp *qp;
+
+    for (int bad = 0; bad < 2; bad++) {
+        hca_open(&a, 0, NULL);
+        hca_open(&b, 1, NULL);
+        CHECK(!hca_srq(&b, 5, 0));
+        hca_connect(&a, &b, MLX5_ST_XRC);
+        qp = mlx5_qp(MLX5(b.pci), b.qpn);
+        MLX5_SET(qpc, qp->ctx, xrcd, 5 + bad);
+        MLX5_SET(qpc, qp->ctx, pd, 0x99);       /* does not count */
+        MLX5_SET(qpc, qp->ctx, cqn_rcv, 0);
+        hca_post_srq(&b, b.base + DATA, 4096, b.key);
+        memset(hca_mem(&a, DATA), 0x42, 100);
+        stl_be_p(segs, b.srqn);
+        stl_be_p(segs + 16, 100);
+        stl_be_p(segs + 20, a.key);
+        stq_be_p(segs + 24, a.base + DATA);
+        hca_post(&a, OP_SEND, 0, segs, sizeof(segs));
+        if (bad) {
+            CHECK(hca_poll(&a, &syndrome) == MLX5_CQE_REQ_ERR);
+            CHECK(syndrome == 0x12);
+            break;
+        }
+        CHECK(hca_poll(&a, NULL) == MLX5_CQE_REQ);
+        CHECK(hca_poll(&b, NULL) == MLX5_CQE_RESP_SEND);
+        CHECK(ldl_be_p(hca_mem(&b, CQ_BUF + 32)) == 0x777);
+        CHECK(hca_mem(&b, DATA)[99] == 0x42);
+        close_both();
+    }
+}
+
+static int resize_cq(Hca *h, unsigned log_size)
+{
+    uint8_t in[MLX5_BYTES(modify_cq_in) + 8] = { 0 };
+    void *ctx = MLX5_PTR(modify_cq_in, in, cq_context);
+
+    MLX5_SET(mbox_in, in, opcode, MLX5_CMD_OP_MODIFY_CQ);
+    MLX5_SET(modify_cq_in, in, op_mod, 1);
+    MLX5_SET(modify_cq_in, in, cqn, h->cqn);
+    MLX5_SET(cqc, ctx, log_cq_size, log_size);
+    stq_be_p(in + MLX5_BYTES(modify_cq_in), h->base + CQ2_BUF);
+    return hca_cmd(h, in, sizeof(in), 16);
+}
+
+/* The old buffer ends with a CQE that says so; the new one can overrun. */
+static void t_cq(void)
+{
+    uint64_t d = PER_HCA + DATA;
+    const uint8_t *eqe;
+
+    open_both(NULL, MLX5_ST_RC);
+    rdma(OP_WRITE, a.base + DATA, a.key, d, b.key, 8);
+    CHECK(resize_cq(&a, 20) == MLX5_ST_BAD_PARAM);
+    CHECK(!resize_cq(&a, 2));
+    CHECK(hca_poll(&a, NULL) == MLX5_CQE_REQ);
+    CHECK(hca_poll(&a, NULL) == MLX5_CQE_RESIZE);
+    for (int i = 0; i < 5; i++) {
+        rdma(OP_WRITE, a.base + DATA, a.key, d, b.key, 8);
+    }
+    /* indexes 2 to 5 of 4: two of them with the other owner bit */
+    for (int i = 2; i < 6; i++) {
+        CHECK(hca_mem(&a, CQ2_BUF + i % 4 * 64)[63] == !!(i & 4));
+    }
+    while ((eqe = hca_event(&a, false)) && eqe[1] != MLX5_EV_CQ_ERROR) {
+    }
+    CHECK(eqe && ldl_be_p(eqe + 32) == a.cqn && eqe[32 + 11] == 1);
+}
+
+/* To all in the group but those who have left, with a GRH in front */
+static void t_multicast(void)
+{
+    uint8_t in[MLX5_BYTES(attach_to_mcg_in)] = { 0 }, segs[64] = { 0 };
+    uint8_t *gid = MLX5_PTR(attach_to_mcg_in, in, multicast_gid);
+
+    open_both(NULL, MLX5_ST_UD);
+    gid[0] = 0xff;
+    gid[15] = 0x42;
+    stl_be_p(segs, 0x11);                   /* Q_Key */
+    stl_be_p(segs + 8, 1u << 31 | 0xffffff);
+    stw_be_p(segs + 14, 0xc001);
+    stl_be_p(segs + 28, 1u << 30);
+    memcpy(segs + 32, gid, 16);
+    stl_be_p(segs + 48, 100);
+    stl_be_p(segs + 52, a.key);
+    stq_be_p(segs + 56, a.base + DATA);
+    memset(hca_mem(&a, DATA), 0x42, 100);
+    for (int i = 0; i < 3; i++) {
+        MLX5_SET(mbox_in, in, opcode, i == 2 ? MLX5_CMD_OP_DETACH_FROM_MCG :
+                 MLX5_CMD_OP_ATTACH_TO_MCG);
+        MLX5_SET(attach_to_mcg_in, in, qpn, b.qpn);
+        CHECK(!i || !hca_cmd(&b, in, sizeof(in), 16));
+        hca_post_recv(&b, b.base + DATA, 4096, b.key);
+        hca_post(&a, OP_SEND, 0, segs, sizeof(segs));
+        CHECK(hca_poll(&a, NULL) == MLX5_CQE_REQ);
+        CHECK(hca_poll(&b, NULL) == (i == 1 ? MLX5_CQE_RESP_SEND : -1));
+    }
+    CHECK(hca_mem(&b, DATA)[24] == 0xff && hca_mem(&b, DATA)[139] == 0x42);
+    CHECK(hca_cmd(&b, in, sizeof(in), 16) == MLX5_ST_BAD_RES);
+}
+
+/* What a test injects: a command that fails, one that does not end, death */
+static void t_inject(void)
+{
+    uint8_t in[16] = { 0 };
+    const uint8_t *eqe;
+    uint32_t word;
+
+    open_both(NULL, MLX5_ST_RC);
+    MLX5_SET(mbox_in, in, opcode, MLX5_CMD_OP_ALLOC_PD);
+    MLX5(a.pci)->inject.fail_cmd = MLX5_CMD_OP_ALLOC_PD | MLX5_ST_NO_RES << 16;
+    CHECK(hca_cmd(&a, in, 16, 16) == MLX5_ST_NO_RES);
+    MLX5(a.pci)->inject.fail_cmd = 0;
+    MLX5(a.pci)->inject.drop_cmd = MLX5_CMD_OP_ALLOC_PD;
+    hca_cmd(&a, in, 16, 16);
+    CHECK(hca_mem(&a, CMDQ)[63] == 1);  /* the device's still */
+    MLX5(a.pci)->inject.drop_cmd = 0;
+    while (hca_event(&a, false)) {
+    }
+    MLX5(a.pci)->inject.cmd_event = 0xf0;
+    CHECK(!hca_cmd(&a, in, 16, 16));
+    eqe = hca_event(&a, false);
+    CHECK(eqe && ldl_be_p(eqe + 32) == 0xf1);
+    MLX5(a.pci)->inject.syndrome = 7;
+    standin_rw(standin_bar(a.pci, 0) + 0x23c, &word, 4, false);
+    CHECK(be32_to_cpu(word) >> 16 == 7);
+    hca_cmd(&a, in, 16, 16);
+    CHECK(hca_mem(&a, CMDQ)[63] == 1);
+}
+
+static void run(const char *name, void (*test)(void))
+{
+    ok = true;
+    test();
+    close_both();
+    failed += !ok;
+    printf("%sok %d %s\n", ok ? "" : "not ", ++number, name);
+    fflush(stdout);
+}
+
+int main(void)
+{
+    static const struct {
+        const char *name;
+        void (*test)(void);
+    } tests[] = {
+        { "rdma", t_rdma }, { "send", t_send }, { "atomic", t_atomic },
+        { "errors", t_errors }, { "odp_transport", t_odp_transport },
+        { "odp_memory", t_odp_memory },
+        { "reset_in_fault", t_reset_in_fault }, { "malformed", t_malformed },
+        { "delivery", t_delivery }, { "own_doorbell", t_own_doorbell },
+        { "ats", t_ats }, { "srq", t_srq }, { "xrc", t_xrc }, { "cq", t_cq },
+        { "multicast", t_multicast }, { "inject", t_inject },
+    };
+
+    printf("KTAP version 1\n1..%zu\n", ARRAY_SIZE(tests));
+    for (int i = 0; i < ARRAY_SIZE(tests); i++) {
+        run(tests[i].name, tests[i].test);
+    }
+    return !!failed;
+}

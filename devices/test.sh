@@ -1,0 +1,96 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# test.sh unit [MODEL...]: tests of the models' cores without a guest, with a small
+# stand-in for QEMU and with ASan and UBSan.
+# test.sh fuzz SECONDS [MODEL...]: each model's fuzz target, for so long, or for
+# 10^7 inputs; what it finds is left in build/devices/test. The corpus in
+# devices/MODEL/test/corpus is what it begins with.
+# test.sh merge MODEL: adds to that corpus what fuzz has found since, if it reaches
+# anything new.
+#
+# KTAP on stdout.
+
+set -eu
+# shellcheck source=SCRIPTDIR/../scripts/common.sh
+. "$(dirname "$0")/../scripts/common.sh"
+# shellcheck source=SCRIPTDIR/../scripts/ktap.sh
+. "$PF_ROOT/scripts/ktap.sh"
+
+usage() {
+	die "$E_USAGE" "usage: test.sh unit [MODEL...] | fuzz SECONDS [MODEL...] | merge MODEL"
+}
+
+devices=$PF_ROOT/devices
+out=$PF_BUILD/devices/test
+
+# build MODEL PROGRAM [VARIABLE=VALUE...]
+build() {
+	mkdir -p "$out"
+	make -s -C "$devices" MODEL="$1" QEMU="$qemu" OUT="$out" \
+		LINUX="$PF_BUILD/linux" "${@:3}" "$out/$1-$2"
+}
+
+with_clang() {
+	build "$1" fuzz CC=clang \
+		SAN='-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all'
+}
+
+unit() {
+	build "$1" unit && "$out/$1-unit" 2>"$out/$1-unit.err"
+}
+
+# QEMU's bottom halves never take 10 s.
+fuzz() {
+	with_clang "$1" || return
+	mkdir -p "$out/$1-corpus" "$out/$1-found"
+	"$out/$1-fuzz" -max_total_time="$seconds" -runs=10000000 -max_len=4096 \
+		-len_control=20 -timeout=10 -rss_limit_mb=4096 -print_final_stats=1 \
+		-artifact_prefix="$out/$1-found/" "$out/$1-corpus" \
+		"$devices/$1/test/corpus" >"$out/$1-fuzz.log" 2>&1 || {
+		tail -n 40 "$out/$1-fuzz.log"
+		return 1
+	}
+	grep -E '^stat::(number_of_executed_units|average_exec)' "$out/$1-fuzz.log" |
+		sed 's/^/# /' >&2
+}
+
+merge() {
+	with_clang "$1"
+	"$out/$1-fuzz" -merge=1 -max_len=4096 "$devices/$1/test/corpus" "$out/$1-corpus"
+}
+
+# models PROGRAM: those that have one
+models() {
+	(cd "$devices" && ls -d -- */test/"$1.c") | sed 's|/.*||'
+}
+
+what=${1:-} seconds=
+[ $# -eq 0 ] || shift
+case $what in
+unit | merge) ;;
+fuzz)
+	seconds=${1:-}
+	case $seconds in
+	'' | *[!0-9]*) usage ;;
+	esac
+	shift ;;
+*) usage ;;
+esac
+"$PF_ROOT/kernel/tree.sh" >&2
+qemu=$("$devices/headers.sh")
+if [ "$what" = merge ]; then
+	[ $# -eq 1 ] || usage
+	merge "$1"
+	exit
+fi
+[ $# -gt 0 ] || mapfile -t -O 1 all < <(models "$what")
+[ $# -gt 0 ] || set -- "${all[@]}"
+ktap_begin $#
+for model; do
+	case $what in
+	unit) ktap_suite "$model" unit "$model" ;;
+	fuzz) ktap_test "$model" fuzz "$model" ;;
+	esac
+done
+ktap_end || exit "$E_FAIL"
