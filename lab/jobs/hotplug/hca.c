@@ -45,7 +45,7 @@ FIXTURE_TEARDOWN(hca)
 	fclose(self->monitor);
 }
 
-static uint64_t stat_of(FIXTURE_DATA(hca) *self, const char *name)
+static uint64_t stat_of(struct _test_data_hca *self, const char *name)
 {
 	uint64_t value = ~0ULL;
 
@@ -158,7 +158,7 @@ static int flows(struct reader *r)
  * what is in it, and with the HCA back it is reached again.
  */
 static void check_gone(struct __test_metadata *_metadata,
-		       FIXTURE_DATA(hca) *self, bool surprise)
+		       struct _test_data_hca *self, bool surprise)
 {
 	struct rdma_env *env = &self->env;
 	struct reader r = { .env = env };
