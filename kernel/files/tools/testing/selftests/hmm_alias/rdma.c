@@ -35,7 +35,7 @@ static int env_open(struct rdma_env *env, bool consent, bool thp)
 	if (!ret)
 		ret = rdma_end_open(&env->own, NULL);
 	if (!ret)
-		ret = rdma_end_open(&env->peer, NULL);
+		ret = rdma_peer_open(&env->peer);
 	if (!ret)
 		ret = rdma_connect(&env->own, &env->peer);
 	if (ret)
@@ -84,6 +84,11 @@ void rdma_env_close(struct rdma_env *env)
 	if (env->map)
 		munmap(env->map, env->map_size);
 	gpu_close(&env->gpu);
+}
+
+const char *rdma_env_access(const struct rdma_env *env)
+{
+	return env->own.cpu ? "access=cpu" : "access=dma";
 }
 
 int rdma_env_reconnect(struct rdma_env *env)
@@ -144,6 +149,15 @@ int rdma_env_write(struct rdma_env *env, size_t off, size_t len, uint64_t seed)
 	if (!ret)
 		memcpy(env->ref + off, env->stage + off, len);
 	return ret;
+}
+
+int rdma_env_readable(struct rdma_env *env, size_t off, size_t len)
+{
+	if (!env->own.faults_write)
+		return 0;
+	return rdma_advise(&env->own, IBV_ADVISE_MR_ADVICE_PREFETCH,
+			   IBV_ADVISE_MR_FLAG_FLUSH, env->mr, env->mem + off,
+			   len);
 }
 
 int rdma_env_cpu(struct rdma_env *env, size_t off, size_t len)

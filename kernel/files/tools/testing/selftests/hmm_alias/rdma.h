@@ -67,6 +67,12 @@ int rdma_env_fill(struct rdma_env *env, uint64_t seed);
 int rdma_env_read(struct rdma_env *env, size_t off, size_t len);
 int rdma_env_write(struct rdma_env *env, size_t off, size_t len, uint64_t seed);
 
+/*
+ * So that the peer may READ what cannot be written, or is not to be copied
+ * although it is shared: an importer that faults for writing is told before.
+ */
+int rdma_env_readable(struct rdma_env *env, size_t off, size_t len);
+
 /* -EILSEQ unless the CPU sees @ref in the range; migrates what is in VRAM. */
 int rdma_env_cpu(struct rdma_env *env, size_t off, size_t len);
 
@@ -76,6 +82,9 @@ int rdma_env_vram(struct rdma_env *env, size_t off, size_t len);
 int rdma_env_mark(struct rdma_env *env);
 /* The differences to rdma_env_mark(); as they are where it may shrink. */
 int rdma_env_delta(struct rdma_env *env, struct drm_ivgpu_counters *d);
+
+/* How the importer reaches an alias, as the trace has it */
+const char *rdma_env_access(const struct rdma_env *env);
 
 /* What hardware is absent, or NULL: nothing else is a reason to skip. */
 const char *rdma_env_absent(void);

@@ -140,6 +140,11 @@ TEST_F(rdma_life, mprotect)
 	struct rdma_env *env = &self->env;
 
 	ASSERT_EQ(0, mprotect(env->mem, SIZE, PROT_READ));
+	if (env->own.faults_write) {
+		EXPECT_EQ(IBV_WC_REM_ACCESS_ERR, rdma_env_read(env, 0, SIZE));
+		ASSERT_EQ(0, rdma_env_reconnect(env));
+	}
+	EXPECT_EQ(0, rdma_env_readable(env, 0, SIZE));
 	EXPECT_EQ(0, rdma_env_read(env, 0, SIZE));
 	if (variant->consent)
 		EXPECT_EQ(0, rdma_env_vram(env, 0, SIZE));
@@ -412,6 +417,7 @@ TEST_F(rdma_life, fork_then_remote_write)
 	ASSERT_LT(0, pid);
 	if (variant->consent) {
 		/* Reading a shared page in place is fine. */
+		EXPECT_EQ(0, rdma_env_readable(env, 0, SIZE));
 		EXPECT_EQ(0, rdma_env_read(env, 0, SIZE));
 		ASSERT_EQ(0, rdma_env_delta(env, &d));
 		EXPECT_EQ(0, d.pages_to_ram);

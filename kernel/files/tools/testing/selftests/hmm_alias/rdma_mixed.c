@@ -55,6 +55,7 @@ TEST_F(rdma_mixed, read)
 	struct rdma_env *env = &self->env;
 	struct drm_ivgpu_counters d;
 
+	EXPECT_EQ(0, rdma_env_readable(env, B_RDONLY * BLOCK, BLOCK));
 	EXPECT_EQ(0, rdma_env_read(env, 0, env->size));
 	expect_consent(_metadata, env, variant->consent);
 	if (variant->consent) {
@@ -75,6 +76,7 @@ TEST_F(rdma_mixed, write)
 	EXPECT_EQ(IBV_WC_REM_ACCESS_ERR,
 		  rdma_env_write(env, rdonly + PAGE, PAGE, 22));
 	ASSERT_EQ(0, rdma_env_reconnect(env));
+	EXPECT_EQ(0, rdma_env_readable(env, rdonly, BLOCK));
 	EXPECT_EQ(0, rdma_env_read(env, 0, env->size));
 	EXPECT_EQ(0, rdma_env_cpu(env, 0, env->size));
 }
@@ -113,6 +115,7 @@ TEST_F(rdma_mixed, unmapped)
 		  rdma_env_read(env, hole + PAGE, PAGE));
 	ASSERT_EQ(0, rdma_env_reconnect(env));
 	EXPECT_EQ(0, rdma_env_read(env, 0, hole));
+	EXPECT_EQ(0, rdma_env_readable(env, B_RDONLY * BLOCK, BLOCK));
 	EXPECT_EQ(0, rdma_env_read(env, hole + BLOCK,
 				   env->size - hole - BLOCK));
 	expect_consent(_metadata, env, variant->consent);

@@ -123,7 +123,7 @@ static long vram_offset(struct rdma_env *env, void *addr)
 	FILE *f;
 	int i;
 
-	if (trace_find(addr, "hmm_alias_grant", "access=cpu", line,
+	if (trace_find(addr, "hmm_alias_grant", rdma_env_access(env), line,
 		       sizeof(line)) < 1 || !strstr(line, " phys="))
 		return -ENOENT;
 	phys = strtoul(strstr(line, " phys=") + 6, NULL, 16);

@@ -3,8 +3,11 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <unistd.h>
 
 #include <rdma/ib_user_ioctl_cmds.h>
 #include <rdma/rdma_user_ioctl_cmds.h>
@@ -81,6 +84,17 @@ static int end_init(struct rdma_end *end)
 			      IBV_QP_PORT | IBV_QP_ACCESS_FLAGS);
 }
 
+/* The driver's name is that of its library, which the kernel tells nobody. */
+static void end_driver(struct rdma_end *end)
+{
+	char path[IBV_SYSFS_PATH_MAX + 16];
+
+	snprintf(path, sizeof(path), "%s/device/class",
+		 end->ctx->device->ibdev_path);
+	end->cpu = access(path, F_OK);
+	end->faults_write = !strncmp(end->ctx->device->name, "mlx5_", 5);
+}
+
 static int end_create_qp(struct rdma_end *end)
 {
 	struct ibv_qp_init_attr_ex init = {
@@ -106,6 +120,11 @@ static int end_create_qp(struct rdma_end *end)
 	};
 
 	end->qp = ibv_create_qp_ex(end->ctx, &init);
+	end->atomic_write = end->qp;
+	if (!end->qp && errno == EOPNOTSUPP) {
+		init.send_ops_flags &= ~IBV_QP_EX_WITH_ATOMIC_WRITE;
+		end->qp = ibv_create_qp_ex(end->ctx, &init);
+	}
 	if (!end->qp)
 		return -errno;
 	end->addr.qpn = end->qp->qp_num;
@@ -143,13 +162,19 @@ int rdma_end_open(struct rdma_end *end, const char *name)
 	int ret;
 
 	memset(end, 0, sizeof(*end));
-	end->ctx = open_device(name);
+	end->ctx = open_device(name ? name : getenv("RDMA"));
 	if (!end->ctx)
 		return -ENODEV;
+	end_driver(end);
 	ret = end_create(end);
 	if (ret)
 		rdma_end_close(end);
 	return ret;
+}
+
+int rdma_peer_open(struct rdma_end *end)
+{
+	return rdma_end_open(end, getenv("RDMA_PEER"));
 }
 
 void rdma_end_close(struct rdma_end *end)
@@ -291,6 +316,10 @@ int rdma_advise(struct rdma_end *end, enum ibv_advise_mr_advice advice,
 		} },
 	};
 
+	int ret = ibv_advise_mr(end->pd, advice, flags, &sge, 1);
+
+	if (ret != EOPNOTSUPP)
+		return -ret;
 	return ioctl(end->ctx->cmd_fd, RDMA_VERBS_IOCTL, &cmd) ? -errno : 0;
 }
 
@@ -322,6 +351,8 @@ int rdma_post(struct rdma_end *end, const struct rdma_wr *wr, uint64_t id)
 
 	switch (wr->op) {
 	case IBV_WR_ATOMIC_WRITE:
+		if (!end->atomic_write)
+			return -EOPNOTSUPP;
 		return post_atomic_write(end, wr, id);
 	case IBV_WR_ATOMIC_CMP_AND_SWP:
 	case IBV_WR_ATOMIC_FETCH_AND_ADD:

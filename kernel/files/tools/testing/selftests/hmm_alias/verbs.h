@@ -7,6 +7,7 @@
 #ifndef VERBS_H
 #define VERBS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -33,6 +34,10 @@ struct rdma_addr {
  * @chan: completion channel, so that waiting leaves the CPU to the driver
  * @cq: completion queue of both directions
  * @qp: queue pair
+ * @atomic_write: @qp has ATOMIC WRITE, which libmlx5 does not offer
+ * @cpu: the device has no DMA engine: the CPU copies, as in rxe
+ * @faults_write: a page fault is for writing if the MR is writable, whatever
+ *	the access is: mlx5 is not told
  * @gid_index: which GID of the port @addr holds
  * @addr: to be handed to the other end
  */
@@ -42,6 +47,9 @@ struct rdma_end {
 	struct ibv_comp_channel *chan;
 	struct ibv_cq *cq;
 	struct ibv_qp *qp;
+	bool atomic_write;
+	bool cpu;
+	bool faults_write;
 	int gid_index;
 	struct rdma_addr addr;
 };
@@ -53,10 +61,12 @@ struct rdma_end {
 	 IBV_ACCESS_REMOTE_WRITE | IBV_ACCESS_REMOTE_ATOMIC)
 
 /*
- * Opens @name, or with NULL the first device whose RC transport does
- * on-demand paging. ENODEV: there is none.
+ * Opens @name, or with NULL what RDMA in the environment names, or else the
+ * first device whose RC transport does on-demand paging. ENODEV: there is none.
  */
 int rdma_end_open(struct rdma_end *end, const char *name);
+/* The other end of a connection: a device of its own if RDMA_PEER names one */
+int rdma_peer_open(struct rdma_end *end);
 void rdma_end_close(struct rdma_end *end);
 int rdma_end_connect(struct rdma_end *end, const struct rdma_addr *remote);
 /* To be connected anew, with a new address; drops what is queued. */
@@ -70,8 +80,8 @@ int rdma_reconnect(struct rdma_end *a, struct rdma_end *b);
 struct ibv_mr *rdma_reg_odp(struct rdma_end *end, void *addr, size_t size);
 
 /*
- * ibv_advise_mr() of a range of an MR of @end. The library leaves it to its
- * provider, and that of rxe does not have it; the kernel does.
+ * ibv_advise_mr() of a range of an MR of @end. The provider of rxe does not have
+ * it; the kernel does.
  */
 int rdma_advise(struct rdma_end *end, enum ibv_advise_mr_advice advice,
 		uint32_t flags, struct ibv_mr *mr, void *addr, size_t len);
