@@ -4,10 +4,10 @@
 # test.sh unit [MODEL...]: tests of the models' cores without a guest, with a small
 # stand-in for QEMU and with ASan and UBSan.
 # test.sh fuzz SECONDS [MODEL...]: each model's fuzz target, for so long, or for
-# 10^7 inputs; what it finds is left in build/devices/test. The corpus in
-# devices/MODEL/test/corpus is what it begins with.
-# test.sh merge MODEL: adds to that corpus what fuzz has found since, if it reaches
-# anything new.
+# 10^7 inputs; what it finds is left in build/devices/test. It begins with the
+# corpus in devices/MODEL/test/corpus.tar.xz.
+# test.sh merge MODEL: makes that corpus anew of it and of what fuzz has found, as
+# far as an input reaches what no other does.
 #
 # KTAP on stdout.
 
@@ -40,14 +40,22 @@ unit() {
 	build "$1" unit && "$out/$1-unit" 2>"$out/$1-unit.err"
 }
 
+# corpus MODEL: what is in the tree and what was found before, in one directory
+corpus() {
+	mkdir -p "$out/$1-corpus"
+	[ ! -f "$devices/$1/test/corpus.tar.xz" ] ||
+		tar -C "$out/$1-corpus" -xf "$devices/$1/test/corpus.tar.xz"
+}
+
 # QEMU's bottom halves never take 10 s.
 fuzz() {
 	with_clang "$1" || return
-	mkdir -p "$out/$1-corpus" "$out/$1-found"
+	mkdir -p "$out/$1-found"
+	corpus "$1" || return
 	"$out/$1-fuzz" -max_total_time="$seconds" -runs=10000000 -max_len=4096 \
 		-len_control=20 -timeout=10 -rss_limit_mb=4096 -print_final_stats=1 \
 		-artifact_prefix="$out/$1-found/" "$out/$1-corpus" \
-		"$devices/$1/test/corpus" >"$out/$1-fuzz.log" 2>&1 || {
+		>"$out/$1-fuzz.log" 2>&1 || {
 		tail -n 40 "$out/$1-fuzz.log"
 		return 1
 	}
@@ -57,7 +65,13 @@ fuzz() {
 
 merge() {
 	with_clang "$1"
-	"$out/$1-fuzz" -merge=1 -max_len=4096 "$devices/$1/test/corpus" "$out/$1-corpus"
+	corpus "$1"
+	rm -rf "$out/$1-merged"
+	mkdir "$out/$1-merged"
+	"$out/$1-fuzz" -merge=1 -max_len=4096 "$out/$1-merged" "$out/$1-corpus" \
+		>"$out/$1-merge.log" 2>&1
+	tar -C "$out/$1-merged" --sort=name --owner=0 --group=0 --mtime=@0 -cJf \
+		"$devices/$1/test/corpus.tar.xz" .
 }
 
 # models PROGRAM: those that have one
