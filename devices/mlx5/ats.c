@@ -2,8 +2,8 @@
 /*
  * ATS: the device asks the IOMMU where an address is, keeps the answer, and
  * then sends requests that are not translated any more. What it keeps goes when
- * the IOMMU says so; until then it is used, also if it is stale by a mistake of
- * the driver, which is what a test wants to see.
+ * the IOMMU says so; until then it is used, also if it is stale by a bug of the
+ * driver. That is counted.
  */
 #include "mlx5.h"
 #include "exec/address-spaces.h"
@@ -90,31 +90,56 @@ static void ats_del(MemoryListener *ml, MemoryRegionSection *s)
     g_hash_table_remove_all(d->atc);
 }
 
-static AtsEntry *ats_translate(Mlx5Dev *d, uint64_t addr, bool write)
+static bool ats_ask(Mlx5Dev *d, uint64_t addr, bool write, AtsEntry *e)
 {
-    gpointer key = (gpointer)(uintptr_t)(addr >> PAGE_SHIFT);
-    AtsEntry *e = g_hash_table_lookup(d->atc, key);
     unsigned perm = write ? IOMMU_WO : IOMMU_RO;
     IOMMUTLBEntry t;
 
-    if (e && e->perm & perm) {
-        return e;
-    }
-    d->stat.ats_requests++;
     RCU_READ_LOCK_GUARD();
     t = address_space_get_iotlb_entry(pci_get_address_space(&d->pci), addr,
                                       write, MEMTXATTRS_UNSPECIFIED);
     if (!t.target_as || !(t.perm & perm)) {
+        return false;
+    }
+    e->as = t.target_as;
+    e->addr = (t.translated_addr & ~t.addr_mask) |
+              (addr & t.addr_mask & ~(uint64_t)(PAGE_BYTES - 1));
+    e->perm = t.perm;
+    return true;
+}
+
+/*
+ * The IOMMU has another answer now, and has not told yet. The driver zaps what
+ * leads to an address before it unmaps it: to use one here is its bug.
+ */
+static void ats_check(Mlx5Dev *d, uint64_t addr, bool write, const AtsEntry *e)
+{
+    AtsEntry now;
+
+    if (!ats_ask(d, addr, write, &now) || now.addr != e->addr) {
+        d->stat.ats_stale++;
+        mlx5_warn(d, "ATS %s of %#" PRIx64 " by a translation that is no more",
+                  write ? "write" : "read", addr);
+    }
+}
+
+static AtsEntry *ats_translate(Mlx5Dev *d, uint64_t addr, bool write)
+{
+    gpointer key = (gpointer)(uintptr_t)(addr >> PAGE_SHIFT);
+    AtsEntry *e = g_hash_table_lookup(d->atc, key), new;
+
+    if (e && e->perm & (write ? IOMMU_WO : IOMMU_RO)) {
+        ats_check(d, addr, write, e);
+        return e;
+    }
+    d->stat.ats_requests++;
+    if (!ats_ask(d, addr, write, &new)) {
         return NULL;
     }
     if (g_hash_table_size(d->atc) >= ATC_MAX) {
         g_hash_table_remove_all(d->atc);
     }
-    e = g_new0(AtsEntry, 1);
-    e->as = t.target_as;
-    e->addr = (t.translated_addr & ~t.addr_mask) |
-              (addr & t.addr_mask & ~(uint64_t)(PAGE_BYTES - 1));
-    e->perm = t.perm;
+    e = g_memdup2(&new, sizeof(new));
     g_hash_table_replace(d->atc, key, e);
     return e;
 }

@@ -204,7 +204,8 @@ struct Mlx5Dev {
         uint64_t syndrome;      /* the firmware has died of this */
     } inject;
     struct {
-        uint64_t faults, resumes, umrs, wqes, bytes, ats_requests, ats_unmaps;
+        uint64_t faults, resumes, umrs, wqes, bytes, ats_requests, ats_unmaps,
+                 ats_stale;
     } stat;
 };
 

@@ -59,8 +59,11 @@ export LAB_SUITES=$tmp/good
 ktap_begin
 ktap_test tier-test lists 'a b@switch b@pairs' lab/test.sh -l
 ktap_test tier-all lists 'a b@switch b@pairs b@switch+debug' lab/test.sh -l all
+# `all` are those whose guest is a plain one: no model of a device, no module.
 ktap_test tier-long lists "a b@switch b@pairs b@switch+debug $(cd lab/topologies &&
-	printf 'b@%s\n' * | grep -vE '[.]|@(switch|pairs)$' | paste -sd' ')" lab/test.sh -l long
+	printf '%s\n' * | grep -vE '[.]|^(switch|pairs)$' | while read -r name; do
+		grep -qE '^module|-model' "$name" || echo "b@$name"
+	done | paste -sd' ')" lab/test.sh -l long
 ktap_test topology lists 'a b@pairs' TOPOLOGY=pairs lab/test.sh -l
 ktap_test suite-of-the-host lists 'a' SUITE=a KERNEL=debug TOPOLOGY=iommu lab/test.sh -l
 ktap_test topology-for-the-host refuses "runs on the host: not 'a@switch'" SUITE=a@switch lab/test.sh

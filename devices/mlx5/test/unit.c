@@ -329,6 +329,12 @@ static void t_ats(void)
     rdma(OP_WRITE, a.base + DATA, a.key, b.base + DATA, b.key, 4096);
     CHECK(hca_poll(&a, NULL) == MLX5_CQE_REQ);
     CHECK(MLX5(b.pci)->stat.ats_requests == 1);
+    CHECK(!MLX5(b.pci)->stat.ats_stale);
+    /* The driver has unmapped it and the IOMMU has not told yet */
+    standin_iova[(b.base + DATA) / 4096] = UINT64_MAX;
+    rdma(OP_WRITE, a.base + DATA, a.key, b.base + DATA, b.key, 4096);
+    CHECK(hca_poll(&a, NULL) == MLX5_CQE_REQ);
+    CHECK(MLX5(b.pci)->stat.ats_stale == 1);
     standin_unmap(b.base + DATA, 4096);
     memset(hca_mem(&b, DATA), 0, 4096);
     rdma(OP_WRITE, a.base + DATA, a.key, b.base + DATA, b.key, 4096);

@@ -73,6 +73,32 @@ TEST_F(hca, counters)
 	EXPECT_LT(umrs, stat_of(self, "stat-umrs"));
 }
 
+/* No translation is used that the driver has taken back. */
+TEST_F(hca, ats)
+{
+	struct rdma_env *env = &self->env;
+	uint64_t requests = stat_of(self, "stat-ats-requests");
+	int i;
+
+	ASSERT_EQ(0, ibv_dereg_mr(env->mr));
+	env->mr = ibv_reg_mr(env->own.pd, env->mem, SIZE, RDMA_ACCESS |
+			     IBV_ACCESS_ON_DEMAND |
+			     IBV_ACCESS_RELAXED_ORDERING);
+	ASSERT_NE(NULL, env->mr);
+	EXPECT_EQ(0, rdma_env_read(env, 0, SIZE));
+	if (stat_of(self, "stat-ats-requests") == requests)
+		SKIP(return, "the HCA has no ATS");
+	for (i = 0; i < 4; i++) {
+		ASSERT_LE(0, gpu_place(&env->gpu, env->mem, SIZE, i % 2 ?
+				       IVGPU_PLACE_VRAM : IVGPU_PLACE_RAM));
+		EXPECT_EQ(0, rdma_env_read(env, 0, SIZE));
+		EXPECT_EQ(0, rdma_env_write(env, 1, SIZE - 2, i));
+	}
+	EXPECT_LT(0, stat_of(self, "stat-ats-unmaps"));
+	EXPECT_EQ(0, stat_of(self, "stat-ats-stale"));
+	EXPECT_EQ(0, rdma_env_cpu(env, 0, SIZE));
+}
+
 /* The firmware refuses a command: the program hears of it, once. */
 TEST_F(hca, command_fails)
 {
