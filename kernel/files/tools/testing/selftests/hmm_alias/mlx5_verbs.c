@@ -14,8 +14,7 @@
 
 FIXTURE(mlx5_verbs) {
 	struct rdma_env env;
-	int fd;
-	struct ibv_xrcd *xrcd[2];
+	struct ibv_xrcd *xrcd;
 	struct ibv_srq *srq;
 	struct ibv_qp *qp[2];
 };
@@ -24,7 +23,6 @@ FIXTURE_SETUP(mlx5_verbs)
 {
 	struct rdma_env *env = &self->env;
 
-	self->fd = -1;
 	if (rdma_env_absent())
 		SKIP(return, "%s", rdma_env_absent());
 	ASSERT_EQ(0, rdma_env_open(env, SIZE, true, false));
@@ -44,9 +42,8 @@ FIXTURE_TEARDOWN(mlx5_verbs)
 		env->own.qp = NULL;
 		EXPECT_EQ(0, ibv_destroy_srq(self->srq));
 	}
-	for (i = 0; i < 2; i++)
-		if (self->xrcd[i])
-			EXPECT_EQ(0, ibv_close_xrcd(self->xrcd[i]));
+	if (self->xrcd)
+		EXPECT_EQ(0, ibv_close_xrcd(self->xrcd));
 	rdma_env_close(env);
 }
 
@@ -402,6 +399,124 @@ TEST_F(mlx5_verbs, uc_write)
 	ASSERT_EQ(0, other_qp(self, IBV_QPT_UC));
 	pattern_fill(env->stage, SIZE, 3, 0);
 	memcpy(env->ref, env->stage, SIZE);
+	ASSERT_EQ(0, ibv_post_send(self->qp[1], &wr, &bad));
+	EXPECT_EQ(0, completion(&env->peer, &wc));
+	expect_consent(_metadata, env, true);
+	EXPECT_EQ(0, rdma_env_cpu(env, 0, SIZE));
+}
+
+/* The ends of an XRC connection: the peer's sends, the own one receives. */
+static int xrc_qps(struct _test_data_mlx5_verbs *self)
+{
+	struct rdma_end *own = &self->env.own, *peer = &self->env.peer;
+	struct ibv_xrcd_init_attr domain = {
+		.comp_mask = IBV_XRCD_INIT_ATTR_FD | IBV_XRCD_INIT_ATTR_OFLAGS,
+		.fd = -1, .oflags = O_CREAT,
+	};
+	struct ibv_srq_init_attr_ex srq = {
+		.attr = { .max_wr = 8, .max_sge = 1 },
+		.comp_mask = IBV_SRQ_INIT_ATTR_TYPE | IBV_SRQ_INIT_ATTR_XRCD |
+			     IBV_SRQ_INIT_ATTR_CQ | IBV_SRQ_INIT_ATTR_PD,
+		.srq_type = IBV_SRQT_XRC, .cq = own->cq, .pd = own->pd,
+	};
+	struct ibv_qp_init_attr_ex init[2] = {
+		{
+			.qp_type = IBV_QPT_XRC_RECV,
+			.comp_mask = IBV_QP_INIT_ATTR_XRCD,
+		}, {
+			.qp_type = IBV_QPT_XRC_SEND, .sq_sig_all = 1,
+			.comp_mask = IBV_QP_INIT_ATTR_PD, .pd = peer->pd,
+			.send_cq = peer->cq,
+			.cap = { .max_send_wr = 8, .max_send_sge = 1 },
+		},
+	};
+	struct ibv_qp_attr attr = {
+		.qp_state = IBV_QPS_INIT, .port_num = 1,
+		.qp_access_flags = IBV_ACCESS_REMOTE_WRITE,
+	};
+	int i, ret;
+
+	self->xrcd = ibv_open_xrcd(own->ctx, &domain);
+	if (!self->xrcd)
+		return -errno;
+	srq.xrcd = self->xrcd;
+	self->srq = ibv_create_srq_ex(own->ctx, &srq);
+	if (!self->srq)
+		return -errno;
+	init[0].xrcd = self->xrcd;
+	for (i = 0; i < 2; i++) {
+		self->qp[i] = ibv_create_qp_ex(i ? peer->ctx : own->ctx,
+					       &init[i]);
+		if (!self->qp[i])
+			return -errno;
+		ret = ibv_modify_qp(self->qp[i], &attr, IBV_QP_STATE |
+				    IBV_QP_PKEY_INDEX | IBV_QP_PORT |
+				    IBV_QP_ACCESS_FLAGS);
+		if (ret)
+			return -ret;
+	}
+	for (i = 0; i < 2; i++) {
+		struct ibv_qp_attr rtr = {
+			.qp_state = IBV_QPS_RTR, .path_mtu = IBV_MTU_4096,
+			.dest_qp_num = self->qp[!i]->qp_num,
+			.max_dest_rd_atomic = 1, .min_rnr_timer = 12,
+			.ah_attr = {
+				.is_global = 1, .port_num = 1,
+				.grh = {
+					.dgid = (i ? own : peer)->addr.gid,
+					.hop_limit = 1,
+				},
+			},
+		};
+		struct ibv_qp_attr rts = {
+			.qp_state = IBV_QPS_RTS, .timeout = 14, .retry_cnt = 7,
+			.rnr_retry = 7, .max_rd_atomic = 1,
+		};
+		int mask = IBV_QP_STATE | IBV_QP_AV | IBV_QP_PATH_MTU |
+			   IBV_QP_DEST_QPN | IBV_QP_RQ_PSN;
+
+		if (!i)
+			mask |= IBV_QP_MAX_DEST_RD_ATOMIC |
+				IBV_QP_MIN_RNR_TIMER;
+		ret = ibv_modify_qp(self->qp[i], &rtr, mask);
+		mask = IBV_QP_STATE | IBV_QP_SQ_PSN | IBV_QP_TIMEOUT;
+		if (i)
+			mask |= IBV_QP_RETRY_CNT | IBV_QP_RNR_RETRY |
+				IBV_QP_MAX_QP_RD_ATOMIC;
+		if (!ret)
+			ret = ibv_modify_qp(self->qp[i], &rts, mask);
+		if (ret)
+			return -ret;
+	}
+	return 0;
+}
+
+/* What the peer sends goes where the request says, into memory in VRAM. */
+TEST_F(mlx5_verbs, xrc)
+{
+	struct rdma_env *env = &self->env;
+	struct ibv_sge sge = { (uintptr_t)env->stage, PAGE, env->stage_mr->lkey };
+	struct ibv_send_wr wr = {
+		.sg_list = &sge, .num_sge = 1, .opcode = IBV_WR_SEND,
+	}, *bad;
+	struct ibv_wc wc;
+	uint32_t srqn;
+
+	ASSERT_EQ(0, xrc_qps(self));
+	ASSERT_EQ(0, ibv_get_srq_num(self->srq, &srqn));
+	wr.qp_type.xrc.remote_srqn = srqn;
+	ASSERT_EQ(0, post_srq(self->srq, env->mr, env->mem, PAGE, 7));
+	pattern_fill(env->stage, PAGE, 6, 0);
+	memcpy(env->ref, env->stage, PAGE);
+	ASSERT_EQ(0, ibv_post_send(self->qp[1], &wr, &bad));
+	EXPECT_EQ(0, completion(&env->peer, &wc));
+	EXPECT_EQ(0, completion(&env->own, &wc));
+	EXPECT_EQ(7, wc.wr_id);
+
+	wr.opcode = IBV_WR_RDMA_WRITE;
+	wr.wr.rdma.remote_addr = (uintptr_t)env->mem + PAGE;
+	wr.wr.rdma.rkey = env->mr->rkey;
+	memcpy(env->ref + PAGE, env->stage, PAGE);
 	ASSERT_EQ(0, ibv_post_send(self->qp[1], &wr, &bad));
 	EXPECT_EQ(0, completion(&env->peer, &wc));
 	expect_consent(_metadata, env, true);
