@@ -75,6 +75,8 @@ static void t_rdma(void)
 
 static void t_send(void)
 {
+    uint8_t seg[16] = { 0 };
+
     open_both(NULL, MLX5_ST_RC);
     memset(hca_mem(&a, DATA), 0x42, 8192);
     send_bytes(OP_SEND_IMM, a.base + DATA, a.key, 5000);
@@ -85,6 +87,14 @@ static void t_send(void)
     CHECK(hca_poll(&b, NULL) == MLX5_CQE_RESP_SEND_IMM);
     CHECK(!memcmp(hca_mem(&a, DATA), hca_mem(&b, DATA), 5000));
     CHECK(!hca_mem(&b, DATA + 5000)[0]);
+
+    /* Inline data ends with its WQE, whatever its length says. */
+    hca_post_recv(&b, b.base + DATA, 8192, b.key);
+    stl_be_p(seg, 1u << 31 | 0x3ff);
+    hca_post(&a, OP_SEND, 0, seg, sizeof(seg));
+    CHECK(hca_poll(&a, NULL) == MLX5_CQE_REQ);
+    CHECK(hca_poll(&b, NULL) == MLX5_CQE_RESP_SEND);
+    CHECK(ldl_be_p(hca_mem(&b, CQ_BUF + 64 + 44)) == 12);
 }
 
 static void t_atomic(void)
@@ -112,9 +122,17 @@ static void error_case(uint64_t laddr, uint32_t lkey, uint64_t raddr,
     uint8_t syndrome = 0;
 
     open_both(NULL, MLX5_ST_RC);
+    memset(hca_mem(&a, DATA), 0x42, DATA_BYTES);
     rdma(OP_WRITE, laddr, lkey ?: a.key, raddr, rkey ?: b.key, len);
     CHECK(hca_poll(&a, &syndrome) == MLX5_CQE_REQ_ERR);
     CHECK(syndrome == want);
+    /* Not even the part that would have been allowed */
+    for (unsigned i = 0; i < DATA_BYTES; i++) {
+        if (hca_mem(&b, DATA)[i]) {
+            CHECK(!"written");
+            break;
+        }
+    }
     rdma(OP_WRITE, a.base + DATA, a.key, b.base + DATA, b.key, 8);
     CHECK(hca_poll(&a, &syndrome) == MLX5_CQE_REQ_ERR && syndrome == 5);
     close_both();
