@@ -11,6 +11,7 @@
 #define SIZE		(16 * PAGE)
 #define QKEY		0x11111111
 #define GRH		40
+#define MLID		0xc001
 
 FIXTURE(mlx5_verbs) {
 	struct rdma_env env;
@@ -529,7 +530,7 @@ static int ud_send(struct _test_data_mlx5_verbs *self, union ibv_gid *gid,
 	struct rdma_env *env = &self->env;
 	struct ibv_ah_attr attr = {
 		.is_global = 1, .port_num = 1,
-		.dlid = gid->raw[0] == 0xff ? 0xc001 : 0,
+		.dlid = gid->raw[0] == 0xff ? MLID : 0,
 		.grh = { .dgid = *gid, .hop_limit = 1 },
 	};
 	struct ibv_ah *ah = ibv_create_ah(env->peer.pd, &attr);
@@ -568,7 +569,8 @@ TEST_F(mlx5_verbs, ud)
 		memset(buf, 0, PAGE);
 		ASSERT_EQ(0, ibv_post_recv(self->qp[0], &recv, &bad));
 		if (i == 1)
-			ASSERT_EQ(0, ibv_attach_mcast(self->qp[0], &group, 0));
+			ASSERT_EQ(0, ibv_attach_mcast(self->qp[0], &group,
+						      MLID));
 		EXPECT_EQ(0, ud_send(self, i ? &group : &env->own.addr.gid,
 				     i ? 0xffffff : self->qp[0]->qp_num));
 		if (i == 2) {
@@ -582,7 +584,8 @@ TEST_F(mlx5_verbs, ud)
 		EXPECT_EQ(self->qp[1]->qp_num, wc.src_qp);
 		EXPECT_EQ(0, memcmp(buf + GRH, env->stage, 1000));
 		if (i == 1)
-			ASSERT_EQ(0, ibv_detach_mcast(self->qp[0], &group, 0));
+			ASSERT_EQ(0, ibv_detach_mcast(self->qp[0], &group,
+						      MLID));
 	}
 	EXPECT_EQ(0, ibv_destroy_qp(self->qp[0]));
 	self->qp[0] = NULL;
