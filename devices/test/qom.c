@@ -13,7 +13,9 @@ enum { TYPES = 8, STATS = 64 };
 static struct {
     const TypeInfo *info;
     PCIDeviceClass class;
-    Property *props;
+    ModelProperty *props;
+    size_t nprops;
+    void (*reset)(DeviceState *dev);
 } types[TYPES];
 static void (*inits[TYPES])(void);
 Error *error_abort, *error_fatal;
@@ -59,16 +61,43 @@ static int type_of(const char *name)
     abort();
 }
 
-void device_class_set_props(DeviceClass *dc, Property *props)
+static void set_props(DeviceClass *dc, ModelProperty *props, size_t n)
 {
     for (int i = 0; i < TYPES; i++) {
         if (&types[i].class.parent_class == dc) {
             types[i].props = props;
+            types[i].nprops = n;
         }
     }
 }
 
-static void set(void *dev, const Property *p, uint64_t v)
+#if QEMU_VERSION_MAJOR >= 10
+void device_class_set_props_n(DeviceClass *dc, const Property *props, size_t n)
+{
+    set_props(dc, props, n);
+}
+
+void device_class_set_legacy_reset(DeviceClass *dc, DeviceReset reset)
+{
+    for (int i = 0; i < TYPES; i++) {
+        if (&types[i].class.parent_class == dc) {
+            types[i].reset = reset;
+        }
+    }
+}
+#else
+void device_class_set_props(DeviceClass *dc, Property *props)
+{
+    size_t n = 0;
+
+    while (props[n].name) {
+        n++;
+    }
+    set_props(dc, props, n);
+}
+#endif
+
+static void set(void *dev, ModelProperty *p, uint64_t v)
 {
     void *field = (char *)dev + p->offset;
 
@@ -101,7 +130,8 @@ PCIDevice *standin_new(const char *type, ...)
     if (info->instance_init) {
         info->instance_init(OBJECT(pci));
     }
-    for (Property *p = types[t].props; p->name; p++) {
+    for (ModelProperty *p = types[t].props; p < types[t].props + types[t].nprops;
+         p++) {
         size_t len = strlen(p->name);
 
         set(pci, p, p->defval.u);
@@ -131,7 +161,15 @@ void standin_delete(PCIDevice *pci)
 
 void standin_reset(PCIDevice *pci)
 {
+#if QEMU_VERSION_MAJOR >= 10
+    for (int i = 0; i < TYPES; i++) {
+        if ((ObjectClass *)&types[i].class == OBJECT(pci)->class) {
+            types[i].reset(DEVICE(pci));
+        }
+    }
+#else
     ((PCIDeviceClass *)OBJECT(pci)->class)->parent_class.reset(DEVICE(pci));
+#endif
 }
 
 Object *object_dynamic_cast_assert(Object *obj, const char *type,

@@ -247,8 +247,13 @@ void pcie_ats_init(PCIDevice *pci, uint16_t offset, bool aligned)
 {
 }
 
+#if QEMU_VERSION_MAJOR >= 10
+int msix_init_exclusive_bar(PCIDevice *pci, uint32_t nentries, uint8_t bar,
+                            Error **errp)
+#else
 int msix_init_exclusive_bar(PCIDevice *pci, unsigned short nentries, uint8_t bar,
                             Error **errp)
+#endif
 {
     pci->msix_entries_nr = nentries;
     return 0;
