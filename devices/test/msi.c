@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The stand-in's MSI, its memory that a device has, and other calls that only some
+ * models make.
+ */
+#include "standin.h"
+#include "hw/pci/msi.h"
+#include "qapi/error.h"
+
+bool msi_enabled(const PCIDevice *pci)
+{
+    return true;
+}
+
+int msi_init(PCIDevice *pci, uint8_t offset, unsigned int nr_vectors,
+             bool msi64bit, bool msi_per_vector_mask, Error **errp)
+{
+    return 0;
+}
+
+void msi_uninit(PCIDevice *pci)
+{
+}
+
+void msi_notify(PCIDevice *pci, unsigned int vector)
+{
+    standin_interrupts++;
+}
+
+void pci_set_irq(PCIDevice *pci, int level)
+{
+}
+
+void memory_region_init_ram(MemoryRegion *mr, Object *owner, const char *name,
+                            uint64_t size, Error **errp)
+{
+    mr->opaque = g_malloc0(size);
+}
+
+void *memory_region_get_ram_ptr(MemoryRegion *mr)
+{
+    return mr->opaque;
+}
+
+void error_propagate(Error **dst, Error *local)
+{
+    abort();
+}
+
+ObjectProperty *object_property_add_uint32_ptr(Object *obj, const char *name,
+                                               const uint32_t *v,
+                                               ObjectPropertyFlags flags)
+{
+    return NULL;
+}
