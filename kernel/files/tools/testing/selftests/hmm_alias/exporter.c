@@ -60,18 +60,21 @@ static int node_open(const char *bdf)
 
 int exporter_open(struct exporter *exp, const char *bdf)
 {
+	char name[sizeof(exp->bdf)];
 	int ret;
 
+	/* It may be that of @exp. */
+	snprintf(name, sizeof(name), "%s", bdf);
 	memset(exp, 0, sizeof(*exp));
 	exp->fd = -1;
-	snprintf(exp->bdf, sizeof(exp->bdf), "%s", bdf);
-	exp->ops = ops_find(bdf);
+	memcpy(exp->bdf, name, sizeof(name));
+	exp->ops = ops_find(exp->bdf);
 	if (!exp->ops)
 		return -ENODEV;
-	exp->fd = node_open(bdf);
+	exp->fd = node_open(exp->bdf);
 	if (exp->fd < 0)
 		return exp->fd;
-	ret = exp->ops->open(exp);
+	ret = exp->ops->open ? exp->ops->open(exp) : 0;
 	if (ret) {
 		close(exp->fd);
 		exp->fd = -1;
@@ -109,7 +112,7 @@ int exporter_place(struct exporter *exp, void *addr, size_t size)
 
 int exporter_evict(struct exporter *exp, void *addr, size_t size)
 {
-	volatile char *p = addr;
+	const char *p = addr;
 	size_t off;
 	int ret;
 	long n;
@@ -120,10 +123,17 @@ int exporter_evict(struct exporter *exp, void *addr, size_t size)
 			return ret;
 	} else {
 		for (off = 0; off < size; off += PAGE)
-			(void)p[off];
+			__atomic_load_n(&p[off], __ATOMIC_RELAXED);
 	}
 	n = exporter_pages(addr, size);
 	return n < 0 ? n : n ? -EBUSY : 0;
+}
+
+int exporter_copy(struct exporter *exp, void *dst, const void *src,
+		  size_t size)
+{
+	return exp->ops->copy ? exp->ops->copy(exp, dst, src, size) :
+	       -EOPNOTSUPP;
 }
 
 long exporter_pages(const void *addr, size_t size)
@@ -145,6 +155,16 @@ long exporter_pages(const void *addr, size_t size)
 	}
 	close(fd);
 	return n;
+}
+
+int exporter_consent_get(const char *bdf)
+{
+	char path[96], text[8];
+	int ret;
+
+	snprintf(path, sizeof(path), PCI_DEVICES "%s/p2pdma/peer_access", bdf);
+	ret = sysfs_read(path, text, sizeof(text));
+	return ret ? ret : *text == '1';
 }
 
 int exporter_consent(const char *bdf, bool on)

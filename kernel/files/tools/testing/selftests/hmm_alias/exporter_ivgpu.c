@@ -8,11 +8,6 @@
 
 #include "exporter.h"
 
-static int ivgpu_open(struct exporter *exp)
-{
-	return 0;
-}
-
 static int place(struct exporter *exp, void *addr, size_t size, uint32_t where)
 {
 	struct drm_ivgpu_place place = {
@@ -51,7 +46,6 @@ static int ivgpu_copy(struct exporter *exp, void *dst, const void *src,
 
 const struct exporter_ops exporter_ivgpu = {
 	.driver = "ivgpu",
-	.open = ivgpu_open,
 	.place = ivgpu_place,
 	.evict = ivgpu_evict,
 	.copy = ivgpu_copy,
