@@ -11,8 +11,11 @@ set -eu
 . "$(dirname "$0")/../scripts/common.sh"
 # shellcheck source=lab/guest.sh
 . "$PF_ROOT/lab/guest.sh"
+. "$PF_ROOT/lab/topology.sh"
 
 kernel=$(kernel_name)
 "$PF_ROOT/lab/build.sh" "$kernel" "${TOPOLOGY:-switch}"
 step "demo, in a guest with topology ${TOPOLOGY:-switch} and the $kernel kernel"
-exec "$PF_ROOT/lab/run.sh" -T 180 -- with-rxe peerfault-demo
+rdma=with-rxe
+! topology_lines name "${TOPOLOGY:-switch}" | grep -q '^HCA0' || rdma=with-mlx5
+exec "$PF_ROOT/lab/run.sh" -T 180 -- "$rdma" peerfault-demo

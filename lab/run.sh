@@ -101,6 +101,8 @@ preload=
 while read -r name; do
 	preload+=:$PF_BUILD/devices/$name-model.so
 	[ -f "${preload##*:}" ] || die "$E_BUILD" "${preload##*:} is not built (devices/build.sh)"
+	[ ! -x "$PF_ROOT/devices/$name/firmware.py" ] ||
+		"$PF_ROOT/devices/$name/firmware.py" "$overlay/usr/lib/firmware"
 done < <(topology_models "$topology")
 put_modules "${image%/arch/x86/boot/*}" "$overlay"
 for table in ${acpi[0]+"${acpi[@]}"}; do
