@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * The demo: a process that owns memory (owner.c), its RDMA peer (peer.c), what
- * is made of it (report.c). They talk over a socket.
+ * is made of it (report.c). They talk over a socket. The device that has the
+ * memory is behind source.h.
  */
 #ifndef DEMO_H
 #define DEMO_H

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The owner of the memory: lets ivgpu fill it, so that its pages are in VRAM,
- * hands it to the peer, and lets ivgpu check what the peer wrote.
+ * The owner of the memory: lets the device fill it, so that its pages are in
+ * VRAM, hands it to the peer, and lets the device check what the peer wrote.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -10,8 +10,7 @@
 #include <time.h>
 
 #include "demo.h"
-#include "gpu.h"
-#include "verbs.h"
+#include "source.h"
 
 static uint64_t now_ms(void)
 {
@@ -22,14 +21,14 @@ static uint64_t now_ms(void)
 }
 
 struct owner {
-	struct gpu gpu;
+	struct source source;
 	struct rdma_end end;
 	int sock;
 	unsigned char *mem;
 	size_t size;
 };
 
-/* The peer does its work and ivgpu looks at the result. */
+/* The peer does its work and the device looks at the result. */
 static int transfer(struct owner *owner, struct run *run, struct ibv_mr *mr)
 {
 	const struct task task = {
@@ -53,12 +52,12 @@ static int transfer(struct owner *owner, struct run *run, struct ibv_mr *mr)
 		return fail(out.what, -out.error);
 	run->verified = out.verified;
 
-	ret = gpu_sum(&owner->gpu, owner->mem, owner->size,
-		      run->consent ? IVGPU_JOB_FLAG_VRAM_ONLY : 0, &sum);
+	ret = source_sum(&owner->source, owner->mem, owner->size, run->consent,
+			 &sum);
 	if (ret == -ENXIO)
-		return fail("ivgpu: a page has left the VRAM", 0);
+		return fail("a page has left the VRAM", 0);
 	if (ret)
-		return fail("ivgpu: CHECKSUM", ret);
+		return fail("the device cannot read the memory", ret);
 	run->ms = now_ms() - run->ms;
 
 	words = malloc(CHUNK);
@@ -70,7 +69,7 @@ static int transfer(struct owner *owner, struct run *run, struct ibv_mr *mr)
 	}
 	free(words);
 	if (sum != expect)
-		return fail("ivgpu does not see what the peer wrote", 0);
+		return fail("the device does not see what the peer wrote", 0);
 	run->verified += owner->size;
 	return 0;
 }
@@ -82,17 +81,17 @@ static int count_transfer(struct owner *owner, struct run *run)
 	struct ibv_mr *mr;
 	int ret;
 
-	ret = gpu_counters(&owner->gpu, &start);
+	ret = source_counters(&owner->source, &start);
 	if (ret)
-		return fail("ivgpu: COUNTERS", ret);
+		return fail("cannot count", ret);
 	mr = rdma_reg_odp(&owner->end, owner->mem, owner->size);
 	if (!mr)
 		return fail("cannot register on-demand memory", -errno);
 	ret = transfer(owner, run, mr);
 	if (!ret) {
-		ret = gpu_counters(&owner->gpu, &end);
+		ret = source_counters(&owner->source, &end);
 		if (ret)
-			ret = fail("ivgpu: COUNTERS", ret);
+			ret = fail("cannot count", ret);
 	}
 	ibv_dereg_mr(mr);
 	if (ret)
@@ -101,6 +100,8 @@ static int count_transfer(struct owner *owner, struct run *run)
 	run->to_vram = end.pages_to_vram - start.pages_to_vram;
 	run->aliased = end.alias_pages - start.alias_pages;
 	ret = decisions_stop(&run->why);
+	if (!owner->source.ivgpu)
+		run->aliased = decisions_granted(&run->why);
 	return ret ? fail("cannot read the trace", ret) : 0;
 }
 
@@ -108,21 +109,21 @@ static int do_run(struct owner *owner, struct run *run)
 {
 	int ret;
 
-	ret = gpu_consent(run->consent);
+	ret = source_consent(&owner->source, run->consent);
 	if (ret)
-		return fail("cannot set ivgpu's consent", ret);
+		return fail("cannot set the device's consent", ret);
 	owner->mem = mmap(NULL, owner->size, PROT_READ | PROT_WRITE,
 			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (owner->mem == MAP_FAILED)
 		return fail("mmap", -errno);
 
 	run->ms = now_ms();
-	ret = gpu_fill_vram(&owner->gpu, owner->mem, owner->size,
-			    run->consent ? 3 : 1);
+	ret = source_fill(&owner->source, &owner->end, owner->mem, owner->size,
+			  run->consent ? 3 : 1, run->consent);
 	if (ret == -ENXIO)
-		return fail("ivgpu: FILL left pages outside the VRAM", 0);
+		return fail("FILL left pages outside the VRAM", 0);
 	if (ret)
-		return fail("ivgpu: FILL", ret);
+		return fail("cannot move the memory to the device", ret);
 	ret = decisions_start();
 	if (ret)
 		return fail("cannot trace", ret);
@@ -135,15 +136,15 @@ static int do_run(struct owner *owner, struct run *run)
 static int run_both(struct owner *owner, bool json)
 {
 	struct run runs[2] = { { .consent = false }, { .consent = true } };
-	int consent = gpu_consent_get();
+	int consent = source_consent_get(&owner->source);
 	int ret = 0;
 	size_t i;
 
 	if (consent < 0)
-		return fail("cannot read ivgpu's consent", consent);
+		return fail("cannot read the device's consent", consent);
 	for (i = 0; i < 2 && !ret; i++)
 		ret = do_run(owner, &runs[i]);
-	gpu_consent(consent);
+	source_consent(&owner->source, consent);
 	if (ret)
 		return ret;
 
@@ -170,9 +171,9 @@ int owner_main(int sock, size_t size, const char *rdma, bool json)
 	struct owner owner = { .sock = sock, .size = size };
 	int ret;
 
-	ret = gpu_open(&owner.gpu, 0);
+	ret = source_open(&owner.source);
 	if (ret) {
-		fail("cannot open ivgpu", ret);
+		fail("cannot open ivgpu, or the exporter GPU0", ret);
 		return ret == -ENODEV ? EXIT_NO_DEVICE : EXIT_WRONG;
 	}
 	ret = rdma_end_open(&owner.end, rdma);
@@ -185,6 +186,6 @@ int owner_main(int sock, size_t size, const char *rdma, bool json)
 			    run_both(&owner, json);
 		rdma_end_close(&owner.end);
 	}
-	gpu_close(&owner.gpu);
+	source_close(&owner.source);
 	return ret;
 }

@@ -144,7 +144,8 @@ static int peer_open(struct peer *peer, const char *rdma)
 	peer->expect = malloc(CHUNK);
 	if (!peer->expect)
 		return fail("peer: malloc", -ENOMEM);
-	ret = rdma_end_open(&peer->end, rdma);
+	ret = rdma ? rdma_end_open(&peer->end, rdma) :
+		     rdma_peer_open(&peer->end);
 	if (ret)
 		return fail("peer: cannot open the RDMA device", ret);
 	peer->mr = ibv_reg_mr(peer->end.pd, peer->ring, OUTSTANDING * CHUNK,

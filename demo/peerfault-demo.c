@@ -8,6 +8,9 @@
  * a reliable connection, verifies every byte, and WRITEs new contents, which
  * ivgpu then checks by reading. This is done twice: without the exporter's
  * consent to peer access, and with it.
+ *
+ * Where there is no ivgpu, the device is the exporter at the PCI address GPU0
+ * in the environment. RDMA and RDMA_PEER there may name the RDMA devices.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -32,7 +35,8 @@ static const char usage[] =
 "no page may move.\n"
 "\n"
 "  -s, --size MIB    amount of memory, in MiB (default 64)\n"
-"  -r, --rdma NAME   RDMA device (default: the first with on-demand paging)\n"
+"  -r, --rdma NAME   RDMA device of both ends (default: what RDMA and RDMA_PEER\n"
+"                    name, or else the first with on-demand paging)\n"
 "  -j, --json        print one JSON document instead of the table\n"
 "  -h, --help        print this\n"
 "  -V, --version     print the version\n"

@@ -120,6 +120,17 @@ int decisions_stop(struct decisions *d)
 	return reading.ret;
 }
 
+uint64_t decisions_granted(const struct decisions *d)
+{
+	uint64_t pages = 0;
+	unsigned int i;
+
+	for (i = 0; i < d->n; i++)
+		if (!strncmp(d->what[i], "grant:", strlen("grant:")))
+			pages += d->pages[i];
+	return pages;
+}
+
 void decisions_end(void)
 {
 	if (!instance)

@@ -26,6 +26,8 @@ struct decisions {
 /* Both return 0 or a negative errno. */
 int decisions_start(void);
 int decisions_stop(struct decisions *d);
+/* Pages that were granted */
+uint64_t decisions_granted(const struct decisions *d);
 /* After a start, whatever became of it */
 void decisions_end(void);
 
