@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The GuC's command buffers, and the requests in them */
+#include "bmg.h"
+
+/* Requests, host to GuC */
+#define UPDATE_SCHEDULING_POLICIES      0x0509
+#define SCHED_CONTEXT                   0x1000
+#define SCHED_CONTEXT_MODE_SET          0x1001
+#define SET_CONTEXT_PRIORITY            0x1005
+#define SET_CONTEXT_QUANTUM             0x1006
+#define SET_CONTEXT_PREEMPTION          0x1007
+#define UPDATE_CONTEXT_POLICIES         0x100b
+#define REGISTER_CONTEXT                0x4502
+#define DEREGISTER_CONTEXT              0x4503
+#define RELAY_TO_PF                     0x5103
+#define OPT_IN_FEATURE                  0x550e
+#define PAGE_FAULT_RES_DESC             0x6003
+#define TLB_INVALIDATION                0x7000
+#define TLB_INVALIDATION_ALL            0x7002
+
+/* Events, GuC to host */
+#define SCHED_CONTEXT_MODE_DONE         0x1002
+#define DEREGISTER_CONTEXT_DONE         0x4600
+#define RELAY_FROM_PF                   0x5102
+#define TLB_INVALIDATION_DONE           0x7001
+
+/* A buffer's descriptor: head, tail and status; in dwords */
+#define HEAD    0
+#define TAIL    4
+
+#define GUC2HOST        15      /* its byte in the GuC's status vector */
+#define TURN            256     /* messages, then others run */
+
+static void g2h(Bmg *s, Guc *g, uint32_t fence, const uint32_t *hxg,
+                uint32_t len)
+{
+    uint32_t size = MIN(g->g2h_size, CT_SIZE_MAX) / 4, tail, head, i;
+
+    if (!size || !g->ct_on) {
+        return;
+    }
+    tail = bmg_ggtt_rd32(s, g->g2h_desc + TAIL) % size;
+    head = bmg_ggtt_rd32(s, g->g2h_desc + HEAD) % size;
+    if ((head + size - tail - 1) % size < len + 1) {
+        WARN(s, "no room for a message to the host");
+        return;
+    }
+    bmg_ggtt_wr32(s, g->g2h + tail * 4, fence << 16 | len);
+    for (i = 0; i < len; i++) {
+        tail = (tail + 1) % size;
+        bmg_ggtt_wr32(s, g->g2h + tail * 4, hxg[i]);
+    }
+    smp_wmb();
+    bmg_ggtt_wr32(s, g->g2h_desc + TAIL, (tail + 1) % size);
+    TRACE(s, "g2h %08x %08x %08x", hxg[0], len > 1 ? hxg[1] : 0,
+          len > 2 ? hxg[2] : 0);
+
+    bmg_ggtt_wr8(s, g->irq_status + GUC2HOST, 0xff);
+    bmg_ggtt_wr8(s, g->irq_source, 0xff);
+    bmg_msi(s);
+}
+
+void bmg_g2h_event(Bmg *s, Guc *g, uint32_t action, const uint32_t *data,
+                   uint32_t len)
+{
+    uint32_t hxg[CT_MAX] = { HXG_GUC | HXG_EVENT << 28 | action };
+
+    assert(len < CT_MAX);
+    memcpy(hxg + 1, data, len * 4);
+    g2h(s, g, 0, hxg, len + 1);
+}
+
+static void respond(Bmg *s, Guc *g, uint32_t fence, uint32_t type,
+                    uint32_t data)
+{
+    uint32_t hxg = HXG_GUC | type << 28 | data;
+
+    g2h(s, g, fence, &hxg, 1);
+}
+
+#define INVAL_PAGES     1       /* of an address space: ASID, address, log2 */
+#define INVAL_GUC       3       /* what the GuC itself keeps of the GGTT */
+
+static void tlb_invalidation(Bmg *s, const uint32_t *m, uint32_t len)
+{
+    uint32_t type = m[2] & 0xff;
+
+    if (s->deaf || type == INVAL_GUC) {
+        return;
+    }
+    if (type == INVAL_PAGES && len >= 7 && m[6] < 36) {
+        bmg_sched_tlb_flush(s, m[3], m[4] | (uint64_t)m[5] << 32,
+                            4096ULL << m[6]);
+    } else {
+        bmg_tlb_flush(s);
+    }
+}
+
+/*
+ * False: the request is bad. What a short message does not have is zero.
+ */
+static bool request(Bmg *s, Guc *g, const uint32_t *m, uint32_t len)
+{
+    uint32_t data[CT_MAX], n;
+
+    switch (HXG_ACTION(m[0])) {
+    case UPDATE_SCHEDULING_POLICIES:
+    case SET_CONTEXT_PRIORITY:
+    case SET_CONTEXT_QUANTUM:
+    case SET_CONTEXT_PREEMPTION:
+    case UPDATE_CONTEXT_POLICIES:
+    case OPT_IN_FEATURE:
+        return true;
+    case REGISTER_CONTEXT:
+        bmg_sched_register(s, m, len);
+        return true;
+    case DEREGISTER_CONTEXT:
+        if (!bmg_sched_deregister(s, m[1])) {
+            return false;
+        }
+        data[0] = m[1];
+        bmg_g2h_event(s, g, DEREGISTER_CONTEXT_DONE, data, 1);
+        return true;
+    case SCHED_CONTEXT:
+        bmg_sched_kick(s);
+        return true;
+    case SCHED_CONTEXT_MODE_SET:
+        if (!bmg_sched_mode(s, m[1], m[2])) {
+            return false;
+        }
+        data[0] = m[1];
+        data[1] = m[2];
+        bmg_g2h_event(s, g, SCHED_CONTEXT_MODE_DONE, data, 2);
+        return true;
+    case RELAY_TO_PF:
+        data[0] = m[1];
+        n = len > 2 ? bmg_pf_request(s, m + 2, len - 2, data + 1) : 0;
+        if (n) {
+            bmg_g2h_event(s, g, RELAY_FROM_PF, data, n + 1);
+        }
+        return true;
+    case PAGE_FAULT_RES_DESC:
+        bmg_sched_fault_answer(s, m);
+        return true;
+    case TLB_INVALIDATION:
+        tlb_invalidation(s, m, len);
+        data[0] = m[1];
+        bmg_g2h_event(s, g, TLB_INVALIDATION_DONE, data, 1);
+        return true;
+    case TLB_INVALIDATION_ALL:
+        if (!s->deaf) {
+            bmg_tlb_flush(s);
+        }
+        data[0] = m[1];
+        bmg_g2h_event(s, g, TLB_INVALIDATION_DONE, data, 1);
+        return true;
+    }
+    return false;
+}
+
+static void handle(Bmg *s, Guc *g, uint32_t fence, const uint32_t *m,
+                   uint32_t len)
+{
+    bool good = request(s, g, m, len);
+
+    s->requests++;
+    TRACE(s, "h2g %08x %08x %08x %08x", m[0], m[1], m[2], m[3]);
+    if (!good) {
+        WARN(s, "request %08x %08x %08x: not known or bad", m[0], m[1], m[2]);
+    }
+    if (HXG_TYPE(m[0]) == HXG_REQUEST) {
+        respond(s, g, fence, good ? HXG_SUCCESS : HXG_FAILURE, 0);
+    } else if (HXG_TYPE(m[0]) == HXG_FAST && !good) {
+        respond(s, g, fence, HXG_FAILURE, 0x8);
+    }
+}
+
+/* True: there is more */
+bool bmg_ct_run(Bmg *s, Guc *g)
+{
+    uint32_t size = MIN(g->h2g_size, CT_SIZE_MAX) / 4;
+    uint32_t head, turn;
+
+    if (!size) {
+        return false;
+    }
+    head = bmg_ggtt_rd32(s, g->h2g_desc + HEAD) % size;
+    for (turn = 0; turn < TURN; turn++) {
+        uint32_t m[CT_MAX] = { 0 }, header, len, i;
+
+        if (head == bmg_ggtt_rd32(s, g->h2g_desc + TAIL) % size) {
+            return false;
+        }
+        header = bmg_ggtt_rd32(s, g->h2g + head * 4);
+        len = header & 0xff;    /* 0: filled up to the end of the buffer */
+        head = (head + 1) % size;
+        for (i = 0; i < len; i++) {
+            m[i] = bmg_ggtt_rd32(s, g->h2g + head * 4);
+            head = (head + 1) % size;
+        }
+        bmg_ggtt_wr32(s, g->h2g_desc + HEAD, head);
+        if (len) {
+            handle(s, g, header >> 16, m, len);
+        }
+        if (!g->ct_on) {        /* reset */
+            return false;
+        }
+    }
+    return true;
+}
