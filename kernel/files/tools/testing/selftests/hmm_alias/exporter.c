@@ -20,6 +20,7 @@
 static const struct exporter_ops *const all[] = {
 	&exporter_ivgpu,
 	&exporter_nouveau,
+	&exporter_xe,
 };
 
 /* The operations of the driver that is bound to @bdf */

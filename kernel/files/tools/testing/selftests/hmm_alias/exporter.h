@@ -54,7 +54,7 @@ struct exporter {
 	void *priv;
 };
 
-extern const struct exporter_ops exporter_ivgpu, exporter_nouveau;
+extern const struct exporter_ops exporter_ivgpu, exporter_nouveau, exporter_xe;
 
 /* ENODEV: no such device, or no driver that the tests know is bound to it */
 int exporter_open(struct exporter *exp, const char *bdf);
