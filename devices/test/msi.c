@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The stand-in's MSI, its memory that a device has, and other calls that only some
- * models make.
+ * The stand-in's MSI, and other calls that only some models make.
  */
 #include "standin.h"
 #include "hw/pci/msi.h"
@@ -29,17 +28,6 @@ void msi_notify(PCIDevice *pci, unsigned int vector)
 
 void pci_set_irq(PCIDevice *pci, int level)
 {
-}
-
-void memory_region_init_ram(MemoryRegion *mr, Object *owner, const char *name,
-                            uint64_t size, Error **errp)
-{
-    mr->opaque = g_malloc0(size);
-}
-
-void *memory_region_get_ram_ptr(MemoryRegion *mr)
-{
-    return mr->opaque;
 }
 
 void error_propagate(Error **dst, Error *local)

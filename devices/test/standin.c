@@ -19,6 +19,7 @@ static struct {
 } devices[DEVICES];
 
 uint8_t standin_ram[STANDIN_RAM];
+unsigned standin_turns = 1000;
 unsigned standin_interrupts;
 bool standin_iommu;
 uint64_t standin_iova[STANDIN_RAM / 4096];
@@ -57,11 +58,31 @@ uint64_t standin_bar(PCIDevice *pci, int bar)
     return STANDIN_BARS + (slot_of(pci) * BARS + bar) * STANDIN_BAR;
 }
 
+static MemoryRegion *region_sub(MemoryRegion *mr, uint64_t off)
+{
+    MemoryRegion *sub;
+
+    QTAILQ_FOREACH(sub, &mr->subregions, subregions_link) {
+        if (off >= sub->addr && off - sub->addr < int128_get64(sub->size)) {
+            return sub;
+        }
+    }
+    return NULL;
+}
+
 static bool region_rw(MemoryRegion *mr, uint64_t off, uint8_t *buf,
                       uint64_t len, bool write)
 {
     if (off >= int128_get64(mr->size) || len > int128_get64(mr->size) - off) {
         return false;
+    }
+    if (mr->alias) {
+        return region_rw(mr->alias, mr->alias_offset + off, buf, len, write);
+    }
+    if (!mr->ops && !mr->ram) {
+        MemoryRegion *sub = region_sub(mr, off);
+
+        return sub && region_rw(sub, off - sub->addr, buf, len, write);
     }
     if (mr->ram) {
         memcpy(write ? (uint8_t *)mr->opaque + off : buf,
@@ -315,7 +336,7 @@ void qemu_bh_delete(QEMUBH *bh)
 
 void standin_run(void)
 {
-    for (int i = 0; i < 1000; i++) {
+    for (unsigned i = 0; i < standin_turns; i++) {
         QEMUBH *bh;
 
         QTAILQ_FOREACH(bh, &bhs, next) {

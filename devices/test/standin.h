@@ -31,7 +31,8 @@ bool standin_rw(uint64_t addr, void *buf, uint64_t len, bool write);
 /* Zeroes the pages that devices have written to */
 void standin_clean(void);
 
-/* Bottom halves, until there are none that are scheduled, or 1000 have run */
+/* Bottom halves, until there are none that are scheduled, or so many have run */
+extern unsigned standin_turns;          /* 1000 */
 void standin_run(void);
 /* Time goes on, and the timers that are due run, and bottom halves */
 void standin_pass(int64_t ns);
