@@ -124,6 +124,19 @@ Step atomic_step(Mlx5Qp *qp)
     return STEP_DONE;
 }
 
+/* The responder's driver could not resolve a page fault. */
+Step rc_fault_failed(Mlx5Qp *qp)
+{
+    uint8_t op = qp->wqe.raw[3];
+    bool send = op == OP_SEND || op == OP_SEND_IMM || op == OP_SEND_INVAL;
+    Mlx5Qp *peer = rc_peer(qp);
+
+    if (peer) {
+        recv_failed(peer, send ? SYN_LOCAL_PROT : SYN_REMOTE_ACCESS);
+    }
+    return send_failed(qp, send ? SYN_REMOTE_OP : SYN_REMOTE_ACCESS);
+}
+
 Step rc_step(Mlx5Qp *qp)
 {
     uint8_t *w = qp->wqe.raw, op = w[3];

@@ -211,8 +211,8 @@ static Step qp_step(Mlx5Qp *qp)
         return STEP_FAILED;
     }
     if (qp->fault_failed) {
-        return send_failed(qp, qp->fault_remote ? SYN_REMOTE_ACCESS :
-                                                  SYN_LOCAL_PROT);
+        return qp->fault_remote ? rc_fault_failed(qp) :
+                                  send_failed(qp, SYN_LOCAL_PROT);
     }
     if (qp->wqe.raw[3] == OP_UMR) {
         return umr_step(qp);

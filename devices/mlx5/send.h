@@ -43,6 +43,7 @@ Step span_move(Mlx5Qp *qp, Mlx5Span *from, Mlx5Span *to);
 /* rc.c, ud.c */
 Step rc_step(Mlx5Qp *qp);
 Step atomic_step(Mlx5Qp *qp);
+Step rc_fault_failed(Mlx5Qp *qp);
 Step ud_step(Mlx5Qp *qp);
 
 #endif
