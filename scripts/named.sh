@@ -23,6 +23,7 @@ have=$(awk 'FNR == 1 { s = "" } /^Subject: / { s = substr($0, 18); next }
 	tests '' "$PF_ROOT"/lab/jobs/*/*.c
 	tests hmm-tests "$tree"/tools/testing/selftests/mm/hmm-tests.c
 	tests hmm "$tree"/mm/tests/hmm_kunit.c
+	tests hmm_walk "$tree"/mm/tests/hmm_walk_kunit.c
 	tests drm_alias "$tree"/drivers/gpu/drm/tests/drm_alias_test.c
 	tests ib_odp "$tree"/drivers/infiniband/core/tests/odp_kunit.c)
 areas=$(sed -n 's/^\([^. ]*\): .*/\1/p' <<<"$have" | sort -u | paste -sd '|')
