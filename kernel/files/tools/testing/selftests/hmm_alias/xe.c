@@ -20,9 +20,15 @@
 
 #define PAT_INDEX	1
 
+/* As drmIoctl() of libdrm */
 static int xe_ioctl(struct xe *xe, unsigned long req, void *arg)
 {
-	return ioctl(xe->fd, req, arg) ? -errno : 0;
+	int ret;
+
+	do {
+		ret = ioctl(xe->fd, req, arg) ? -errno : 0;
+	} while (ret == -EINTR || ret == -EAGAIN);
+	return ret;
 }
 
 static int cmd_open(struct xe *xe)
@@ -94,6 +100,24 @@ int xe_prefetch(struct xe *xe, void *addr, size_t size, int region)
 			.addr = (uintptr_t)addr,
 			.range = size,
 			.prefetch_mem_region_instance = region,
+			.pat_index = PAT_INDEX,
+		},
+	};
+
+	return xe_ioctl(xe, DRM_IOCTL_XE_VM_BIND, &bind);
+}
+
+int xe_map_userptr(struct xe *xe, void *addr, size_t size)
+{
+	struct drm_xe_vm_bind bind = {
+		.vm_id = xe->vm,
+		.num_binds = 1,
+		.bind = {
+			.op = DRM_XE_VM_BIND_OP_MAP_USERPTR,
+			.flags = DRM_XE_VM_BIND_FLAG_IMMEDIATE,
+			.userptr = (uintptr_t)addr,
+			.addr = (uintptr_t)addr,
+			.range = size,
 			.pat_index = PAT_INDEX,
 		},
 	};

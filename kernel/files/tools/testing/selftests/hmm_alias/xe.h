@@ -45,6 +45,8 @@ void xe_close(struct xe *xe);
 
 /* Moves, and maps for the GPU. @region: as above, or as madvise has it, -1 */
 int xe_prefetch(struct xe *xe, void *addr, size_t size, int region);
+/* The GPU has it as it is, without the mirror: a userptr mapping */
+int xe_map_userptr(struct xe *xe, void *addr, size_t size);
 /*
  * Where memory shall be when the GPU faults on it: the render node of a device,
  * 0 for the VM's own, -1 for RAM

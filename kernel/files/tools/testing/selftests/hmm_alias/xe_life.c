@@ -106,6 +106,24 @@ TEST_F_TIMEOUT(xe_life, unbind_mapped, 120)
 	expect_works(_metadata, self);
 }
 
+/* The same with memory that is not in the mirror */
+TEST_F_TIMEOUT(xe_life, unbind_userptr, 120)
+{
+	struct xe_mem *m = &self->other;
+
+	ASSERT_EQ(0, xe_map_userptr(self->xe, m->mem, SIZE));
+	ASSERT_EQ(0, xe_copy(self->xe, m->mem, self->m.mem, HALF));
+	ASSERT_EQ(0, exporter_bind(&self->exp, false));
+	EXPECT_EQ(0, memcmp(m->mem, self->m.mem, HALF));
+	ASSERT_EQ(0, munmap(m->mem, HALF));
+	ASSERT_EQ(m->mem, mmap(m->mem, HALF, PROT_READ | PROT_WRITE,
+			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
+			       -1, 0));
+	expect_data(_metadata, &self->m);
+	ASSERT_EQ(0, exporter_bind(&self->exp, true));
+	expect_works(_metadata, self);
+}
+
 /* The same with the end of the process, before that of its files */
 TEST_F_TIMEOUT(xe_life, unbind_exit, 120)
 {
