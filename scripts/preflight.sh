@@ -19,8 +19,8 @@ verb=${1:-}
 groups="start run" memory=$build_memory
 # What the run makes, and how many MiB it becomes: PATH:MIB, with PATH in build/
 # or cache/. What is there already needs no more room.
-makes="cache/dl:170 cache/base.git:1700 build/linux:1900"
-boots="cache/ccache:200 build/kernel-normal:400 build/selftests:50 build/lab:200"
+makes="cache/dl:170 cache/base.git:1700 cache/qemu:40 build/linux:1900"
+boots="cache/ccache:200 build/kernel-normal:450 build/selftests:50 build/lab:200"
 checks="build/check:2400"
 kernels="build/linux-base:1900 build/kernel-base:400 build/kernel-debug:1200"
 
@@ -43,15 +43,23 @@ check-matrix)
 deb)
 	groups="$groups deb" makes="$makes build/kernel-deb:12000" ;;
 test)
-	groups="$groups guest check" makes="$makes $boots $checks" memory=$guest_memory ;;
+	groups="$groups guest model check" makes="$makes $boots $checks" memory=$guest_memory ;;
 test-all)
-	groups="$groups guest check fuzz bare" memory=$guest_memory
+	groups="$groups guest model check fuzz bare" memory=$guest_memory
 	makes="$makes $boots $checks $kernels build/bare:5000" ;;
 test-long)
-	groups="$groups guest check fuzz matrix deb bare" memory=$guest_memory
+	groups="$groups guest model check fuzz matrix deb bare" memory=$guest_memory
 	makes="$makes $boots $checks $kernels build/bare:5000 build/matrix:5000 build/kernel-deb:12000" ;;
 *)
 	die "$E_USAGE" "usage: preflight.sh VERB; no verb '$verb'" ;;
+esac
+
+case $verb in
+kernel | demo | shell | stress)
+	# shellcheck disable=SC2016 # for the bash inside
+	models=$(bash -euc '. "${0%/*}/common.sh"; . "$PF_ROOT/lab/topology.sh"
+		topology_files "$1" >/dev/null; topology_models "$1"' "$0" "${TOPOLOGY:-switch}") || exit
+	[ -z "$models" ] || groups="$groups model" ;;
 esac
 
 # problem CODE TEXT...: one more; the first one's code is the exit code

@@ -41,6 +41,8 @@ command_of() {
 	matrix)
 		echo 'kernel/check-matrix.sh cocci && kernel/check-matrix.sh arm64 &&
 			kernel/check-matrix.sh all' ;;
+	model)
+		echo 'rm -rf build/devices && devices/build.sh mlx5' ;;
 	fuzz)
 		echo 'devices/test.sh fuzz 1' ;;
 	deb)
@@ -57,7 +59,7 @@ groups_of() {
 	case $1 in
 	start | run | guest) echo start run guest ;;
 	matrix) echo start run guest check matrix ;;
-	fuzz) echo start run guest check fuzz ;;
+	fuzz) echo start run guest model check fuzz ;;
 	bare) echo start bare ;;
 	*) echo start run guest "$1" ;;
 	esac
@@ -145,7 +147,7 @@ prepare 9000
 # shellcheck disable=SC2119 # the plan is known last
 ktap_begin
 ktap_test "machine $suite" start_machine
-for group in start run guest check matrix fuzz deb bare; do
+for group in start run guest model check matrix fuzz deb bare; do
 	mapfile -t packages < <(listed "$group" | if [ "$only" = "  " ]; then cat; else
 		grep -xF "$(tr ' ' '\n' <<<"$only" | grep .)" || :; fi)
 	[ "${#packages[@]}" -gt 0 ] || continue
