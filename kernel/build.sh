@@ -32,7 +32,7 @@ src=$TREE
 case $kernel in
 */*)
 	[ "$goal" = bzImage ] || die "$E_USAGE" "KERNEL=$kernel is built already:" \
-		"no $goal"
+		"there is nothing to prepare, and no module"
 	[ -f "$kernel" ] || die "$E_USAGE" "KERNEL=$kernel: there is no such file"
 	exec "$PF_ROOT/kernel/tree.sh"
 	;;
