@@ -4,7 +4,7 @@
 # test.sh unit [MODEL...]: tests of the models' cores without a guest, with a small
 # stand-in for QEMU and with ASan and UBSan.
 # test.sh fuzz SECONDS [MODEL...]: each model's fuzz target, for so long, or for
-# 10^7 inputs; what it finds is left in build/devices/test. It begins with the
+# 10^7 inputs; what it finds is left in build/devices-test. It begins with the
 # corpus in devices/MODEL/test/corpus.tar.xz.
 # test.sh merge MODEL: makes that corpus anew of it and of what fuzz has found, as
 # far as an input reaches what no other does.
@@ -22,7 +22,7 @@ usage() {
 }
 
 devices=$PF_ROOT/devices
-out=$PF_BUILD/devices/test
+out=$PF_BUILD/devices-test
 
 # build MODEL PROGRAM [VARIABLE=VALUE...]
 build() {
@@ -47,7 +47,7 @@ corpus() {
 		tar -C "$out/$1-corpus" -xf "$devices/$1/test/corpus.tar.xz"
 }
 
-# QEMU's bottom halves never take 10 s.
+# No step of a model takes 10 s.
 fuzz() {
 	with_clang "$1" || return
 	mkdir -p "$out/$1-found"

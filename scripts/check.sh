@@ -54,8 +54,6 @@ ktap_test pyflakes check_python
 ktap_suite kernel kernel/check.sh
 ktap_suite kernel-selftest kernel/selftest.sh
 ktap_suite kernel-selftest-fetch kernel/selftest-fetch.sh
-ktap_suite devices devices/selftest.sh
-ktap_suite devices-unit devices/test.sh unit
 ktap_test "code quoted in docs" scripts/anchors.sh
 ktap_test "commits and tests named in docs" scripts/named.sh
 ktap_test "commands in docs are tagged" docs/run.sh --list

@@ -388,7 +388,7 @@ def main():
             test(gpu)
             gpu.works()
         except AssertionError as error:
-            why = f"line {error.__traceback__.tb_next.tb_lineno}: {error}"
+            why = f"seed {seed}: line {error.__traceback__.tb_next.tb_lineno}: {error}"
         if gpu.end() not in (0, -15) or "runtime error" in gpu.log():
             why = why or gpu.log()[-3000:]
         if why:

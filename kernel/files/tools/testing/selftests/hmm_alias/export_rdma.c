@@ -235,6 +235,7 @@ TEST_F_TIMEOUT(export_rdma, moved, 120)
 		ASSERT_EQ(0, exporter_place(&env->exp, env->mem, SIZE));
 		EXPECT_EQ(0, peer_read(env, 0, SIZE));
 	}
+	EXPECT_EQ(in_place(variant->consent), exporter_pages(env->mem, SIZE));
 	EXPECT_EQ(0, memcmp(env->mem, env->ref, SIZE));
 }
 
@@ -313,6 +314,13 @@ TEST_F_TIMEOUT(export_rdma, consent_under_load, 240)
 		EXPECT_EQ(0, traffic_flows(&t));
 	}
 	EXPECT_EQ(0, traffic_stop(&t));
+	/* It is on now, and what is placed stays in place. */
+	i = 0;
+	do {
+		ASSERT_EQ(0, exporter_place(&env->exp, env->mem, SIZE));
+		EXPECT_EQ(0, peer_read(env, 0, SIZE));
+	} while (exporter_pages(env->mem, SIZE) != in_place(true) && ++i < 4);
+	EXPECT_EQ(in_place(true), exporter_pages(env->mem, SIZE));
 	EXPECT_EQ(0, memcmp(env->mem, env->ref, SIZE));
 }
 
