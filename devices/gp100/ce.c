@@ -140,7 +140,7 @@ static uint32_t part(Gp100 *s, Channel *ch, const Element *e, const Side *in,
 static bool copy(Gp100 *s, Channel *ch, uint64_t inst, bool *faulted,
                  Fault *fault)
 {
-    uint32_t launch = m(ch, LAUNCH_DMA), moved, total = 0;
+    uint32_t launch = m(ch, LAUNCH_DMA), moved;
     uint32_t lines = gp100_bits(launch, 9, 9) ? m(ch, LINE_COUNT) : 1;
     Element e = element(ch);
     Side in = { m64(ch, OFFSET_IN), inst, gp100_bits(launch, 12, 12),
@@ -167,9 +167,9 @@ static bool copy(Gp100 *s, Channel *ch, uint64_t inst, bool *faulted,
     }
     for (; ch->line < lines; ch->line++, ch->line_done = 0) {
         /* Lines of no length count, too: there may be 2^32 of them. */
-        total += 64;
+        ch->turn += 64;
         while (ch->line_done < m(ch, LINE_LENGTH)) {
-            if (total >= PORTION) {
+            if (ch->turn >= PORTION) {
                 return false;
             }
             moved = part(s, ch, &e, &in, &out, fault);
@@ -177,9 +177,9 @@ static bool copy(Gp100 *s, Channel *ch, uint64_t inst, bool *faulted,
                 *faulted = true;
                 return false;
             }
-            total += moved;
+            ch->turn += moved;
         }
-        if (total >= PORTION) {
+        if (ch->turn >= PORTION) {
             ch->line++;
             ch->line_done = 0;
             return false;

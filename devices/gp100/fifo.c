@@ -206,7 +206,8 @@ static bool run(Gp100 *s, uint32_t chid)
     if (ch->wait == WAIT_SEMAPHORE) {
         ch->wait = RUN;
     }
-    for (i = 0; i < STEPS && ch->wait == RUN; i++) {
+    ch->turn = 0;
+    for (i = 0; i < STEPS && ch->wait == RUN && ch->turn < PORTION; i++) {
         switch (gp100_pbdma_step(s, ch, chid)) {
         case STEP_WAIT:
         case STEP_IDLE:

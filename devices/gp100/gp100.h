@@ -33,7 +33,7 @@ OBJECT_DECLARE_SIMPLE_TYPE(Gp100, GP100)
 #define USERD_SIZE      0x200
 #define CE_METHODS      0x800      /* below 0x2000 */
 #define FAULT_ENTRIES   256        /* in the fault buffer, at most */
-#define PORTION         (256 * KiB) /* bytes of a copy at a time */
+#define PORTION         (256 * KiB) /* bytes of copies in a turn */
 
 /* Bits of the interrupt tree's first leaf (0x100) */
 #define INTR_FIFO       0x00000100
@@ -93,6 +93,7 @@ typedef struct Channel {
     uint32_t sem[4];
     uint32_t ce[CE_METHODS];
     uint32_t line, line_done;   /* of the copy that is going on */
+    uint32_t turn;              /* bytes that were copied in this turn */
 } Channel;
 
 struct Gp100 {

@@ -183,6 +183,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
     gpu = standin_new("gp100-model", "vram=67108864", "bar1=67108864", NULL);
+    standin_turns = 16;         /* a turn may be 256 KiB of each channel */
     return 0;
 }
 

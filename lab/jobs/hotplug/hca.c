@@ -4,6 +4,8 @@
  * not end, events of commands that nobody has sent, death, being unplugged and
  * pulled out. HCA0 is hca0 to QEMU, whose monitor is the file QMP.
  */
+#include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -170,6 +172,26 @@ static int back(const char *bdf)
 	return -ETIMEDOUT;
 }
 
+/* It may have another name now: the old one's is taken until that is closed. */
+static int named_again(const char *bdf)
+{
+	char path[128];
+	struct dirent *e;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), PCI_DEVICES "%s/infiniband", bdf);
+	dir = opendir(path);
+	if (!dir)
+		return -errno;
+	do {
+		e = readdir(dir);
+	} while (e && e->d_name[0] == '.');
+	if (e)
+		setenv("RDMA", e->d_name, 1);
+	closedir(dir);
+	return e ? 0 : -ENODEV;
+}
+
 static int flows(struct reader *r)
 {
 	int from = r->reads, tries;
@@ -202,6 +224,7 @@ static void check_gone(struct __test_metadata *_metadata,
 
 	ASSERT_EQ(0, plug(self->monitor, ID));
 	ASSERT_EQ(0, back(self->bdf));
+	ASSERT_EQ(0, named_again(self->bdf));
 	EXPECT_EQ(0, rdma_env_cpu(env, 0, SIZE));
 	rdma_env_close(env);
 	self->closed = true;
