@@ -158,12 +158,13 @@ static void *read_all_the_time(void *arg)
 /* When its port is up again; -ETIMEDOUT after a minute */
 static int back(const char *bdf)
 {
-	char command[128];
+	char command[256];
 	int tries;
 
-	snprintf(command, sizeof(command),
-		 "grep -q ACTIVE " PCI_DEVICES "%s/infiniband/*/ports/1/state 2>/dev/null",
-		 bdf);
+	/* The port can be up before programs can open the device. */
+	snprintf(command, sizeof(command), "cd " PCI_DEVICES "%s 2>/dev/null && "
+		 "grep -q ACTIVE infiniband/*/ports/1/state 2>/dev/null && "
+		 "test -c /dev/infiniband/$(ls infiniband_verbs)", bdf);
 	for (tries = 3000; tries; tries--) {
 		if (!system(command))
 			return 0;
