@@ -6,12 +6,11 @@ LIBRARY is bmg-model.so; with SANITIZER=PATH that library is loaded before it.
 The last test writes random requests and commands for so many seconds, 20 by
 default. A failure prints the seed that repeats it.
 """
-import os
 import random
 import sys
 import time
 
-from qtest import Machine
+from qtest import Machine, run_tests
 
 GGTT = 0x10000000           # the VF's part of it ...
 MEM = 0x1000000             # ... shows RAM from here on
@@ -47,10 +46,7 @@ class Gpu(Machine):
     """A VF whose buffers and page tables are set up as xe does."""
 
     def __init__(self, library, props=""):
-        sanitizer = os.environ.get("SANITIZER")
-        super().__init__(library, "bmg-model,vram=64M" + props,
-                         [sanitizer] if sanitizer else [],
-                         {"ASAN_OPTIONS": "detect_leaks=0"})
+        super().__init__(library, "bmg-model,vram=64M" + props)
         self.contexts = set()
         self.events = []    # all that answers() has read
         self.setup()
@@ -372,31 +368,5 @@ def fuzz(gpu, seconds, seed):
     print(f"# seed {seed}, {count} rounds of 64 dwords and 16 requests")
 
 
-def main():
-    library = os.path.abspath(sys.argv[1])
-    seconds = float(sys.argv[2]) if len(sys.argv) > 2 else 20
-    seed = int(sys.argv[3]) if len(sys.argv) > 3 else random.getrandbits(32)
-    tests = [(name[5:], test) for name, test in sorted(globals().items())
-             if name.startswith("test_")]
-    tests.append(("fuzz", lambda gpu: fuzz(gpu, seconds, seed)))
-    failed = 0
-    print(f"KTAP version 1\n1..{len(tests)}", flush=True)
-    for number, (name, test) in enumerate(tests, 1):
-        gpu = Gpu(library)
-        why = None
-        try:
-            test(gpu)
-            gpu.works()
-        except AssertionError as error:
-            why = f"seed {seed}: line {error.__traceback__.tb_next.tb_lineno}: {error}"
-        if gpu.end() not in (0, -15) or "runtime error" in gpu.log():
-            why = why or gpu.log()[-3000:]
-        if why:
-            failed = 1
-            print("\n".join("# " + line for line in why.splitlines()))
-        print(f"{'not ' if why else ''}ok {number} bmg.{name}", flush=True)
-    return failed
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_tests("bmg", Gpu, globals(), fuzz))

@@ -8,12 +8,11 @@ at what comes of it. QEMU's clock stands still, so a channel that waits looks ag
 when it is kicked. The last test writes rubbish for so many seconds, 20 by default.
 A failure prints the seed that repeats it.
 """
-import os
 import random
 import sys
 import time
 
-from qtest import BUS_MASTER, MEMORY, Machine
+from qtest import BUS_MASTER, MEMORY, Machine, run_tests
 
 BAR0, BAR1, BAR3 = 0xE0000000, 0x800000000, 0x8C0000000
 VRAM = 64 << 20
@@ -26,10 +25,7 @@ class Gpu(Machine):
     """A GP100 with all of its BARs mapped."""
 
     def __init__(self, library, props=""):
-        sanitizer = os.environ.get("SANITIZER")
-        super().__init__(library, f"gp100-model,vram={VRAM},bar1=64M{props}",
-                         [sanitizer] if sanitizer else [],
-                         {"ASAN_OPTIONS": "detect_leaks=0"})
+        super().__init__(library, f"gp100-model,vram={VRAM},bar1=64M{props}")
         # BAR 0 has 32 bits of address, BAR 1 and BAR 3 have 64.
         self.config_write(4, 0)
         for reg, value in ((0x10, BAR0), (0x14, BAR1), (0x18, BAR1 >> 32),
@@ -249,30 +245,5 @@ def fuzz(q, seconds, seed):
     print(f"# seed {seed}, {count} rounds of 30 writes")
 
 
-def main():
-    library = os.path.abspath(sys.argv[1])
-    seconds = float(sys.argv[2]) if len(sys.argv) > 2 else 20
-    seed = int(sys.argv[3]) if len(sys.argv) > 3 else random.getrandbits(32)
-    tests = [(name[5:], test) for name, test in sorted(globals().items())
-             if name.startswith("test_")]
-    tests.append(("fuzz", lambda gpu: fuzz(gpu, seconds, seed)))
-    failed = 0
-    print(f"KTAP version 1\n1..{len(tests)}", flush=True)
-    for number, (name, test) in enumerate(tests, 1):
-        gpu = Gpu(library)
-        why = None
-        try:
-            test(gpu)
-        except AssertionError as error:
-            why = f"seed {seed}: line {error.__traceback__.tb_next.tb_lineno}: {error}"
-        if gpu.end() not in (0, -15) or "runtime error" in gpu.log():
-            why = why or gpu.log()[-3000:]
-        if why:
-            failed = 1
-            print("\n".join("# " + line for line in why.splitlines()))
-        print(f"{'not ' if why else ''}ok {number} gp100.{name}", flush=True)
-    return failed
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_tests("gp100", Gpu, globals(), fuzz))

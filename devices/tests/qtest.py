@@ -4,25 +4,30 @@
 The test is the guest. It sees one PCI device, whose BARs are mapped, and RAM.
 """
 import os
+import random
 import struct
 import subprocess
+import sys
 
 RAM = 64 << 20
 BUS_MASTER, MEMORY = 4, 2
 
 
 class Machine:
-    """QEMU with one device, at 00:10.0."""
+    """QEMU with one device, at 00:10.0.
 
-    def __init__(self, library, device, preload=(), env=None):
+    With SANITIZER=PATH that library is loaded before the model's.
+    """
+
+    def __init__(self, library, device):
         # Debian's QEMU has no accelerator qtest. No CPU runs with -S, and
         # virtual time stands still.
         args = ["qemu-system-x86_64", "-M", "q35", "-accel", "tcg", "-S",
                 "-m", "64M", "-nodefaults", "-display", "none",
                 "-qtest", "stdio", "-qtest-log", "none",
                 "-device", device + ",bus=pcie.0,addr=0x10"]
-        env = dict(os.environ, **(env or {}))
-        env["LD_PRELOAD"] = " ".join([*preload, library])
+        env = dict(os.environ, ASAN_OPTIONS="detect_leaks=0")
+        env["LD_PRELOAD"] = f"{env.get('SANITIZER', '')} {library}"
         self.errors = open("qemu.log", "w+", encoding="utf-8",
                            errors="replace")
         self.qemu = subprocess.Popen(args, stdin=subprocess.PIPE, env=env,
@@ -95,3 +100,35 @@ class Machine:
         self.qemu.stdin.close()
         self.qemu.terminate()
         return self.qemu.wait(60)
+
+
+def run_tests(model, make, tests, fuzz):
+    """main() of a model's tests: LIBRARY [SECONDS [SEED]]. Exit code.
+
+    make(library) is a Machine with works(), which shows that the model still
+    does what it has to; tests are functions named test_NAME, each with a machine
+    of its own; fuzz(machine, seconds, seed) is the last test.
+    """
+    library = os.path.abspath(sys.argv[1])
+    seconds = float(sys.argv[2]) if len(sys.argv) > 2 else 20
+    seed = int(sys.argv[3]) if len(sys.argv) > 3 else random.getrandbits(32)
+    tests = [(name[5:], test) for name, test in sorted(tests.items())
+             if name.startswith("test_")]
+    tests.append(("fuzz", lambda machine: fuzz(machine, seconds, seed)))
+    failed = 0
+    print(f"KTAP version 1\n1..{len(tests)}", flush=True)
+    for number, (name, test) in enumerate(tests, 1):
+        machine = make(library)
+        why = None
+        try:
+            test(machine)
+            machine.works()
+        except AssertionError as error:
+            why = f"seed {seed}: line {error.__traceback__.tb_next.tb_lineno}: {error}"
+        if machine.end() not in (0, -15) or "runtime error" in machine.log():
+            why = why or machine.log()[-3000:]
+        if why:
+            failed = 1
+            print("\n".join("# " + line for line in why.splitlines()))
+        print(f"{'not ' if why else ''}ok {number} {model}.{name}", flush=True)
+    return failed
