@@ -6,6 +6,7 @@
  * crash the model.
  */
 #include "standin.h"
+#include "input.h"
 
 /* RAM that the first part of the VF's GGTT shows; in there, as in VRAM: */
 enum { GGTT = 0x10000000, GGTT_PAGES = 1024, MEM = 0x1000000 };
@@ -20,21 +21,6 @@ enum { ROOT = 0x10000, VRAM_VA = 0, RAM_VA = 2 << 20, RAM_PAGE = 0x1800000 };
 enum { REQUEST = 0, FAST = 2 };
 
 static PCIDevice *gpu;
-static const uint8_t *in;
-static size_t left;
-
-static uint64_t take(unsigned bytes)
-{
-    uint64_t v = 0;
-
-    while (bytes--) {
-        v = v << 8 | (left ? *in : 0);
-        in += !!left;
-        left -= !!left;
-    }
-    return v;
-}
-
 static void wr32(uint64_t addr, uint32_t value)
 {
     value = cpu_to_le32(value);

@@ -5,6 +5,7 @@
  * reads, and resets. Nothing of that may crash the model.
  */
 #include "standin.h"
+#include "input.h"
 
 #define RAM_AT  0x1000000       /* guest memory that copies use */
 /* In VRAM */
@@ -14,21 +15,6 @@ enum {
 };
 
 static PCIDevice *gpu;
-static const uint8_t *in;
-static size_t left;
-
-static uint64_t take(unsigned bytes)
-{
-    uint64_t v = 0;
-
-    while (bytes--) {
-        v = v << 8 | (left ? *in : 0);
-        in += !!left;
-        left -= !!left;
-    }
-    return v;
-}
-
 static void wr(uint32_t reg, uint32_t value)
 {
     value = cpu_to_le32(value);

@@ -5,24 +5,10 @@
  * faults, resets. Nothing of that may crash the model.
  */
 #include "guest.h"
+#include "input.h"
 
 static Hca a, b;
 static uint32_t odp_key;
-static const uint8_t *in;
-static size_t left;
-
-static uint64_t take(unsigned bytes)
-{
-    uint64_t v = 0;
-
-    while (bytes--) {
-        v = v << 8 | (left ? *in : 0);
-        in += !!left;
-        left -= !!left;
-    }
-    return v;
-}
-
 static uint32_t take_key(Hca *h)
 {
     switch (take(1) % 8) {

@@ -75,18 +75,6 @@ static int completion(struct rdma_end *end, struct ibv_wc *wc)
 	return -ETIMEDOUT;
 }
 
-static int post_srq(struct ibv_srq *srq, struct ibv_mr *mr, void *addr,
-		    uint32_t len, uint64_t id)
-{
-	struct ibv_sge sge = {
-		.addr = (uintptr_t)addr, .length = len, .lkey = mr->lkey,
-	};
-	struct ibv_recv_wr wr = { .wr_id = id, .sg_list = &sge, .num_sge = 1 };
-	struct ibv_recv_wr *bad;
-
-	return -ibv_post_srq_recv(srq, &wr, &bad);
-}
-
 static int send_stage(struct rdma_env *env, uint32_t len)
 {
 	struct rdma_wr wr = {
@@ -220,37 +208,6 @@ TEST_F(mlx5_verbs, access_error)
 	EXPECT_EQ(0, rdma_run(&env->peer, &wr));
 }
 
-/* The own end anew, with a shared receive queue */
-static int use_srq(struct _test_data_mlx5_verbs *self)
-{
-	struct rdma_end *own = &self->env.own;
-	struct ibv_srq_init_attr srq = { .attr = { .max_wr = 8, .max_sge = 1 } };
-	struct ibv_qp_init_attr init = {
-		.send_cq = own->cq, .recv_cq = own->cq, .qp_type = IBV_QPT_RC,
-		.cap = { .max_send_wr = 4, .max_send_sge = 1 },
-	};
-	struct ibv_qp_attr attr = {
-		.qp_state = IBV_QPS_INIT, .port_num = 1,
-		.qp_access_flags = RDMA_ACCESS,
-	};
-	int ret;
-
-	self->srq = ibv_create_srq(own->pd, &srq);
-	if (!self->srq)
-		return -errno;
-	init.srq = self->srq;
-	ibv_destroy_qp(own->qp);
-	own->qp = ibv_create_qp(own->pd, &init);
-	if (!own->qp)
-		return -errno;
-	own->addr.qpn = own->qp->qp_num;
-	ret = -ibv_modify_qp(own->qp, &attr, IBV_QP_STATE | IBV_QP_PKEY_INDEX |
-			     IBV_QP_PORT | IBV_QP_ACCESS_FLAGS);
-	if (!ret)
-		ret = rdma_end_reset(&self->env.peer);
-	return ret ? ret : rdma_connect(own, &self->env.peer);
-}
-
 /* A limit is reached, once; a QP that fails has had its last receive. */
 TEST_F(mlx5_verbs, srq_events)
 {
@@ -260,10 +217,10 @@ TEST_F(mlx5_verbs, srq_events)
 	struct ibv_wc wc;
 	int i;
 
-	ASSERT_EQ(0, use_srq(self));
+	ASSERT_EQ(0, rdma_use_srq(&env->own, &env->peer, 8, &self->srq));
 	for (i = 0; i < 4; i++)
-		ASSERT_EQ(0, post_srq(self->srq, env->mr, env->mem + i * PAGE,
-				      PAGE, i));
+		ASSERT_EQ(0, rdma_post_srq(self->srq, env->mr,
+					   env->mem + i * PAGE, PAGE, i));
 	ASSERT_EQ(0, ibv_modify_srq(self->srq, &limit, IBV_SRQ_LIMIT));
 	ASSERT_EQ(0, ibv_query_srq(self->srq, &now));
 	EXPECT_EQ(2, now.srq_limit);
@@ -506,7 +463,7 @@ TEST_F(mlx5_verbs, xrc)
 	ASSERT_EQ(0, xrc_qps(self));
 	ASSERT_EQ(0, ibv_get_srq_num(self->srq, &srqn));
 	wr.qp_type.xrc.remote_srqn = srqn;
-	ASSERT_EQ(0, post_srq(self->srq, env->mr, env->mem, PAGE, 7));
+	ASSERT_EQ(0, rdma_post_srq(self->srq, env->mr, env->mem, PAGE, 7));
 	pattern_fill(env->stage, PAGE, 6, 0);
 	memcpy(env->ref, env->stage, PAGE);
 	ASSERT_EQ(0, ibv_post_send(self->qp[1], &wr, &bad));

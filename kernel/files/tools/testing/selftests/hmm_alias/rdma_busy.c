@@ -373,58 +373,6 @@ TEST_F_TIMEOUT(rdma_busy, requester, 120)
 	EXPECT_EQ(14, *(uint64_t *)busy->env.stage);
 }
 
-/* The own end anew, with a shared receive queue */
-static int use_srq(struct busy *busy)
-{
-	struct rdma_end *own = &busy->env.own;
-	struct ibv_srq_init_attr srq = {
-		.attr = { .max_wr = 4, .max_sge = 1 },
-	};
-	struct ibv_qp_init_attr init = {
-		.send_cq = own->cq,
-		.recv_cq = own->cq,
-		.qp_type = IBV_QPT_RC,
-		.cap = { .max_send_wr = 4, .max_send_sge = 1 },
-	};
-	struct ibv_qp_attr attr = {
-		.qp_state = IBV_QPS_INIT,
-		.port_num = 1,
-		.qp_access_flags = RDMA_ACCESS,
-	};
-	int ret;
-
-	busy->srq = ibv_create_srq(own->pd, &srq);
-	if (!busy->srq)
-		return -errno;
-	init.srq = busy->srq;
-	ibv_destroy_qp(own->qp);
-	own->qp = ibv_create_qp(own->pd, &init);
-	if (!own->qp)
-		return -errno;
-	own->addr.qpn = own->qp->qp_num;
-	ret = -ibv_modify_qp(own->qp, &attr, IBV_QP_STATE | IBV_QP_PKEY_INDEX |
-			     IBV_QP_PORT | IBV_QP_ACCESS_FLAGS);
-	if (!ret)
-		ret = rdma_end_reset(&busy->env.peer);
-	return ret ? ret : rdma_connect(own, &busy->env.peer);
-}
-
-static int post_srq(struct busy *busy, void *addr, uint64_t id)
-{
-	struct ibv_sge sge = {
-		.addr = (uintptr_t)addr,
-		.length = PAGE,
-		.lkey = busy->mr->lkey,
-	};
-	struct ibv_recv_wr wr = {
-		.wr_id = id,
-		.sg_list = &sge,
-		.num_sge = 1,
-	}, *bad;
-
-	return -ibv_post_srq_recv(busy->srq, &wr, &bad);
-}
-
 /* Two messages, of which the first one meets busy memory */
 static int do_recv_srq(struct busy *busy)
 {
@@ -438,7 +386,8 @@ static int do_recv_srq(struct busy *busy)
 	uint64_t id[2] = { 0 };
 	int ret;
 
-	if (post_srq(busy, busy->mem, 1) || post_srq(busy, busy->mem + PAGE, 2))
+	if (rdma_post_srq(busy->srq, busy->mr, busy->mem, PAGE, 1) ||
+	    rdma_post_srq(busy->srq, busy->mr, busy->mem + PAGE, PAGE, 2))
 		return -EIO;
 	pattern_fill(env->stage, PAGE, 4, 0);
 	ret = churn_run(busy, true, IBV_WR_SEND, PAGE);
@@ -456,7 +405,8 @@ TEST_F_TIMEOUT(rdma_busy, recv_srq, 120)
 {
 	struct busy *busy = &self->busy;
 
-	ASSERT_EQ(0, use_srq(busy));
+	ASSERT_EQ(0, rdma_use_srq(&busy->env.own, &busy->env.peer, 4,
+				  &busy->srq));
 	EXPECT_EQ(0, until_busy(busy, do_recv_srq));
 	EXPECT_TRUE(is_pattern(busy->mem, 4));
 	EXPECT_TRUE(is_pattern(busy->mem + PAGE, 5));

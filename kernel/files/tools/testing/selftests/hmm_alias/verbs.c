@@ -269,6 +269,58 @@ int rdma_reconnect(struct rdma_end *a, struct rdma_end *b)
 	return ret ? ret : rdma_connect(a, b);
 }
 
+int rdma_use_srq(struct rdma_end *own, struct rdma_end *peer, uint32_t max_wr,
+		 struct ibv_srq **srq)
+{
+	struct ibv_srq_init_attr srq_init = {
+		.attr = { .max_wr = max_wr, .max_sge = 1 },
+	};
+	struct ibv_qp_init_attr init = {
+		.send_cq = own->cq,
+		.recv_cq = own->cq,
+		.qp_type = IBV_QPT_RC,
+		.cap = { .max_send_wr = 4, .max_send_sge = 1 },
+	};
+	struct ibv_qp_attr attr = {
+		.qp_state = IBV_QPS_INIT,
+		.port_num = 1,
+		.qp_access_flags = RDMA_ACCESS,
+	};
+	int ret;
+
+	*srq = ibv_create_srq(own->pd, &srq_init);
+	if (!*srq)
+		return -errno;
+	init.srq = *srq;
+	ibv_destroy_qp(own->qp);
+	own->qp = ibv_create_qp(own->pd, &init);
+	if (!own->qp)
+		return -errno;
+	own->addr.qpn = own->qp->qp_num;
+	ret = -ibv_modify_qp(own->qp, &attr, IBV_QP_STATE | IBV_QP_PKEY_INDEX |
+			     IBV_QP_PORT | IBV_QP_ACCESS_FLAGS);
+	if (!ret)
+		ret = rdma_end_reset(peer);
+	return ret ? ret : rdma_connect(own, peer);
+}
+
+int rdma_post_srq(struct ibv_srq *srq, struct ibv_mr *mr, void *addr,
+		  uint32_t len, uint64_t id)
+{
+	struct ibv_sge sge = {
+		.addr = (uintptr_t)addr,
+		.length = len,
+		.lkey = mr->lkey,
+	};
+	struct ibv_recv_wr wr = {
+		.wr_id = id,
+		.sg_list = &sge,
+		.num_sge = 1,
+	}, *bad;
+
+	return -ibv_post_srq_recv(srq, &wr, &bad);
+}
+
 struct ibv_mr *rdma_reg_odp(struct rdma_end *end, void *addr, size_t size)
 {
 	return ibv_reg_mr(end->pd, addr, size,

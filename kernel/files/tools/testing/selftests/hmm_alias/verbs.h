@@ -75,6 +75,14 @@ int rdma_end_reset(struct rdma_end *end);
 /* Two ends of this process; again, after an error completion, with new ones */
 int rdma_connect(struct rdma_end *a, struct rdma_end *b);
 int rdma_reconnect(struct rdma_end *a, struct rdma_end *b);
+/*
+ * Connects them anew, @own with a QP that receives from a new @srq. It is the
+ * caller's, also after an error, and has to outlive the QP.
+ */
+int rdma_use_srq(struct rdma_end *own, struct rdma_end *peer, uint32_t max_wr,
+		 struct ibv_srq **srq);
+int rdma_post_srq(struct ibv_srq *srq, struct ibv_mr *mr, void *addr,
+		  uint32_t len, uint64_t id);
 
 /* Registers on-demand memory that is aliased, not pinned. */
 struct ibv_mr *rdma_reg_odp(struct rdma_end *end, void *addr, size_t size);
