@@ -100,8 +100,8 @@ beat() {
 }
 
 # run CODE NAME COMMAND...: run a long command quietly. Its output goes to
-# build/log/NAME.log; progress shows every 20 s. When it fails: the step, the
-# log and its last lines that matter, then exit CODE.
+# build/log/NAME.log; progress shows every 20 s, at the end what it took. When
+# it fails: the step, the log and its last lines that matter, then exit CODE.
 run() {
 	pf_code=$1 pf_name=$2
 	shift 2
@@ -114,7 +114,7 @@ run() {
 	pf_beat=$!
 	# Not `"$@" || rc=$?`: that switches errexit off inside of a function.
 	set +e
-	(set -e; "$@") >"$pf_file" 2>&1 </dev/null
+	(trap 'times >"$pf_file.times"' EXIT; set -e; "$@") >"$pf_file" 2>&1 </dev/null
 	pf_rc=$?
 	set -e
 	kill "$pf_beat" 2>/dev/null || :
@@ -125,5 +125,10 @@ run() {
 		log_tail "$pf_file" >&2
 		die "$pf_code" "$pf_name failed, see $pf_file"
 	fi
-	say "    $pf_name: done in $(($(date +%s) - pf_begin)) s"
+	say "    $pf_name: done in $(($(date +%s) - pf_begin)) s, $(cpu_time "$pf_file.times") s of CPU time"
+}
+
+# cpu_time FILE: the sum, in seconds, of what the shell's times wrote there
+cpu_time() {
+	awk -F '[m s]+' '{ sum += $1 * 60 + $2 + $3 * 60 + $4 } END { printf "%d\n", sum }' "$1"
 }
