@@ -51,8 +51,7 @@ modules() {
 		file=$(grep -E "(^|/)${name//[-_]/[-_]}\.o$" "$dir/modules.order") ||
 			die "$E_BUILD" "$dir has no module $name"
 		file=$dir/${file%.o}.ko
-		deps=$(objcopy -O binary --only-section=.modinfo "$file" /dev/stdout |
-			tr '\0' '\n' | sed -n 's/^depends=//p')
+		deps=$(readelf -p .modinfo "$file" | sed -n 's/.*\] *depends=//p')
 		IFS=, read -ra deps <<<"$deps"
 		[ "${#deps[@]}" -eq 0 ] || modules "$dir" "${deps[@]}"
 		echo "$file"

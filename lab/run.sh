@@ -175,10 +175,12 @@ fi
 # ticks in a time that a busy host may not give it, and panics.
 args=(console=ttyS0 ignore_loglevel printk.time=1 printk.devkmsg=on
 	panic=-1 oops=panic no_timer_check kunit.autorun=0 rdinit=/init)
-# The models are for QEMU alone: no wrapper has what they use.
+# The models are for QEMU alone: no wrapper has what they use. With 40 bits of
+# address an AMD CPU has a reserved range below 1 TiB, where Debian 13's SeaBIOS
+# puts 64-bit BARs: a device that is removed could not come back.
 qemu=(setpriv --pdeathsig KILL env ${preload:+"LD_PRELOAD=${preload#:}"} qemu-system-x86_64
 	-nodefaults -no-user-config -display none -no-reboot
-	"${accel[@]}" -cpu "$cpu" -smp "$smp" -m "$memory" "${machine[@]}"
+	"${accel[@]}" -cpu "$cpu,phys-bits=39" -smp "$smp" -m "$memory" "${machine[@]}"
 	"${ports[@]}" "${console[@]}"
 	-netdev user,id=net0,restrict=on
 	-device virtio-net-pci,bus=pcie.0,addr=0x3,netdev=net0,romfile=

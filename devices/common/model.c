@@ -17,7 +17,7 @@ size_t object_type_get_instance_size(const char *name) __attribute__((weak));
  */
 struct TypeImpl {
     const char *name;
-    size_t class_size, class_align, instance_size;
+    size_t class_size, instance_size;
 };
 
 static size_t type_size(const char *of)

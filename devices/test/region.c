@@ -13,12 +13,16 @@ void memory_region_init(MemoryRegion *mr, Object *owner, const char *name,
     QTAILQ_INIT(&mr->subregions);
 }
 
-void memory_region_init_ram(MemoryRegion *mr, Object *owner, const char *name,
-                            uint64_t size, Error **errp)
+/* bool in QEMU 10.0, void in 7.2 */
+typedef typeof(memory_region_init_ram(NULL, NULL, NULL, 0, NULL)) InitRam;
+
+InitRam memory_region_init_ram(MemoryRegion *mr, Object *owner, const char *name,
+                               uint64_t size, Error **errp)
 {
     memory_region_init(mr, owner, name, size);
     mr->ram = true;
     mr->opaque = g_malloc0(size);
+    return (InitRam)true;
 }
 
 void *memory_region_get_ram_ptr(MemoryRegion *mr)
