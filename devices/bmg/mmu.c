@@ -5,6 +5,7 @@
 #define PRESENT         (1ULL << 0)
 #define RW              (1ULL << 1)
 #define GGTT_DM         (1ULL << 1)     /* device memory */
+#define COMPACT         (1ULL << 6)     /* a page table of 32 pages of 64 KiB */
 #define PS              (1ULL << 7)     /* a page, above level 0 */
 #define PTE_NULL        (1ULL << 9)
 #define PTE_AE          (1ULL << 10)    /* atomics allowed */
@@ -84,11 +85,12 @@ static bool walk(Bmg *s, uint64_t root, uint64_t va, uint64_t *pte,
                  uint64_t *left, uint64_t *addr)
 {
     uint64_t table = root;
+    bool compact = false;
     int level;
 
     for (level = 4; level >= 0; level--) {
-        int shift = 12 + 9 * level;
-        uint64_t offset = (va >> shift & 511) * 8;
+        int shift = compact ? 16 : 12 + 9 * level;
+        uint64_t offset = (va >> shift & (compact ? 31 : 511)) * 8;
 
         if (!bmg_phys_rw(s, true, table + offset, pte, 8, false)) {
             return false;
@@ -103,6 +105,7 @@ static bool walk(Bmg *s, uint64_t root, uint64_t va, uint64_t *pte,
             *addr = (*pte & ADDR(shift)) | (va & MAKE_64BIT_MASK(0, shift));
             return true;
         }
+        compact = level == 1 && (*pte & COMPACT);
         table = *pte & ADDR(12);
     }
     return false;

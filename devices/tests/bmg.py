@@ -284,6 +284,22 @@ def test_reset(gpu):
     gpu.send([FAST << 28 | 0x6003, 1, 0])
 
 
+def test_compact(gpu):
+    """A page table of 32 entries, each of them 64 KiB"""
+    bar2 = gpu.bars[1]
+    table = ROOT + 4 * 4096
+    gpu.write64(bar2 + ROOT + 3 * 4096 + 8, table | 1 << 6 | 3)
+    for page in range(32):
+        gpu.write64(bar2 + table + page * 8,
+                    RAM_PAGE + (31 - page) * 0x10000 | 3)
+    for page in 0, 1, 31:
+        gpu.write32(RAM_PAGE + (31 - page) * 0x10000 + 0x1234, page + 1)
+    assert gpu.context(0)
+    gpu.run(0, mem_copy(RAM_VA, VRAM_VA, 0x2000))
+    for page in 0, 1, 31:
+        assert gpu.word(VRAM_VA + page * 0x10000 + 0x1234) == page + 1
+
+
 def test_fault(gpu):
     """A copy goes on where the page was not there."""
     assert gpu.context(0)
