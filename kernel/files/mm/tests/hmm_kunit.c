@@ -24,6 +24,7 @@
  * @cpu: the importer accesses pages with the CPU
  * @untrusted: it is an untrusted PCI device
  * @no_pci: it is no PCI device
+ * @vetoed: p2pdma_client of the importer is 0
  * @want: the verdict. A DMA importer gets no alias from an exporter that
  *	PCI/P2PDMA does not know.
  */
@@ -33,6 +34,7 @@ struct hmm_verdict_case {
 	bool cpu;
 	bool untrusted;
 	bool no_pci;
+	bool vetoed;
 	enum hmm_alias_verdict want;
 };
 
@@ -60,6 +62,7 @@ static const struct hmm_verdict_case hmm_verdict_cases[] = {
 	  .want = HMM_ALIAS_NO_CONSENT },
 	{ "no consent to an untrusted device", HMM_LACKS_CONSENT,
 	  .untrusted = true, .want = HMM_ALIAS_NO_CONSENT },
+	{ "vetoed", 0, .vetoed = true, .want = HMM_ALIAS_NO_CONSENT },
 	{ "cpu allowed", 0, .cpu = true, .want = HMM_ALIAS_GRANTED },
 	{ "cpu not allowed", HMM_LACKS_CPU_BASE, .cpu = true,
 	  .want = HMM_ALIAS_NO_CPU_ACCESS },
@@ -120,6 +123,7 @@ static enum hmm_alias_verdict hmm_verdict_of(struct kunit *test,
 	if (!c->no_pci)
 		importer->dev.bus = &pci_bus_type;
 	importer->untrusted = c->untrusted;
+	importer->p2pdma_vetoed = c->vetoed;
 	range.p2p_client = &importer->dev;
 
 	return hmm_alias_verdict(&range, &pgmap);
