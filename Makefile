@@ -43,7 +43,7 @@ test-all: deps-test-all ## make test, then the debug kernel, heads of the series
 	@lab/test.sh all
 test-long: deps-test-long ## make test-all, then every suite everywhere; hours
 	@lab/test.sh long
-bench: deps-bench ## Measure on the base kernel and on ours (BENCH=migrate)
+bench: deps-bench ## Measure on the base kernel and on ours (BENCH=migrate or alias; both)
 	@bench/run.sh
 stress: deps-stress ## Race everything with everything on the debug kernel, 10 minutes
 	@lab/stress.sh

@@ -1,10 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# run.sh: measures what BENCH names (migrate, the only one) on the base
-# kernel and on ours, prints the table and writes it with its environment to
-# build/bench/BENCH.md. Whoever publishes it copies that to docs/results. Both guests count instructions (ACCEL=icount), so that the
-# numbers do not depend on the machine and hardly on the run.
+# run.sh: measures what BENCH names (migrate, alias; default: both) on the base
+# kernel and on ours, prints the tables and writes them with their environment to
+# build/bench/NAME.md. Whoever publishes them copies those to docs/results. The
+# guests count instructions (ACCEL=icount), so that the numbers do not depend on
+# the machine and hardly on the run.
 #
 #	LAB_NO_BUILD=1	build no kernel, take what is there
 
@@ -20,8 +21,11 @@ set -eu
 # shellcheck source=kernel/kbuild.sh
 . "$PF_ROOT/kernel/kbuild.sh"
 
-bench=${BENCH:-migrate}
-[ "$bench" = migrate ] || die "$E_USAGE" "no BENCH '$bench'; there is: migrate"
+benches=${BENCH:-migrate alias}
+for bench in $benches; do
+	[ -f "$PF_ROOT/bench/${bench}_bench.c" ] ||
+		die "$E_USAGE" "no BENCH '$bench'; there are: migrate alias"
+done
 "$LAB/build.sh" base normal
 kernel_env "$PF_ROOT"
 
@@ -48,29 +52,43 @@ guest() {
 	}
 }
 
-begin=$SECONDS
-for kernel in base normal; do
-	objects=$PF_BUILD/bench/$kernel
-	case $kernel in
-	base) src=$PF_BUILD/linux-base out=$PF_BUILD/kernel-base ;;
-	normal) src=$TREE out=$PF_BUILD/kernel-normal ;;
-	esac
-	run "$E_BUILD" "bench-$kernel" program "$src" "$out" "$objects"
-	guest run
-	# QEMU logs each block of code that it enters at one of these
-	# addresses: all of them, because it does not chain blocks.
-	cp "$out/System.map" "$objects/"
+# counted DIR: once more, for migrate. QEMU logs each block of code that it
+# enters at one of these addresses: all of them, because it does not chain blocks.
+counted() {
+	cp "$1/System.map" "$objects/"
 	filter=$("$PF_ROOT/bench/report.py" "$objects/System.map")
 	QEMU_ARGS="-d exec,nochain -D $objects/exec.log -dfilter $filter" guest once once
-done
+}
+
+# measure: $bench on both kernels
+measure() {
+	for kernel in base normal; do
+		objects=$PF_BUILD/bench/$bench-$kernel
+		case $kernel in
+		base) src=$PF_BUILD/linux-base out=$PF_BUILD/kernel-base ;;
+		normal) src=$TREE out=$PF_BUILD/kernel-normal ;;
+		esac
+		run "$E_BUILD" "bench-$bench-$kernel" program "$src" "$out" "$objects"
+		guest run
+		[ "$bench" != migrate ] || counted "$out"
+	done
+}
 
 mkdir -p "$PF_BUILD/bench/machine"
 topology_read "${TOPOLOGY:-switch}" "$PF_BUILD/bench/machine"
-"$PF_ROOT/bench/report.py" "$PF_BUILD"/bench/{base,normal} \
-	"$PF_BUILD/bench/$bench" \
-	"our series=commit $(git -C "$PF_ROOT" rev-parse --short=12 HEAD), $(find "$PATCHES" -name '*.patch' | wc -l) patches" \
-	"kernel configuration=kernel/configs/base.config, for ours with peerfault.config" \
-	"machine=$cpu, one CPU, $(qemu-system-x86_64 --version | sed -n 's/ version / /; s/ (.*//; 1p'), TCG with -icount shift=0" \
-	"compiler=$(gcc --version | head -n 1)" \
-	"date=$(date -u +%Y-%m-%d)"
-say "    $bench: $((SECONDS - begin)) s"
+for bench in $benches; do
+	begin=$SECONDS
+	measure
+	case $bench in
+	migrate) report=report.py ;;
+	*) report=${bench}_report.py ;;
+	esac
+	"$PF_ROOT/bench/$report" "$PF_BUILD/bench/$bench"-{base,normal} \
+		"$PF_BUILD/bench/$bench" \
+		"our series=commit $(git -C "$PF_ROOT" rev-parse --short=12 HEAD), $(find "$PATCHES" -name '*.patch' | wc -l) patches" \
+		"kernel configuration=kernel/configs/base.config, for ours with peerfault.config" \
+		"machine=$cpu, one CPU, $(qemu-system-x86_64 --version | sed -n 's/ version / /; s/ (.*//; 1p'), TCG with -icount shift=0" \
+		"compiler=$(gcc --version | head -n 1)" \
+		"date=$(date -u +%Y-%m-%d)"
+	say "    $bench: $((SECONDS - begin)) s"
+done
