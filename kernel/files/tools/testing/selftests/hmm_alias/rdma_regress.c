@@ -3,11 +3,15 @@
  * What was wrong before with device-private memory and came up while aliases
  * were tested. None of it needs an RDMA device.
  */
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
 #include "fixture.h"
+#include "sysfs.h"
 
 #define HUGE		(2 * MIB)
 #define SIZE		(8 * HUGE)
@@ -120,6 +124,67 @@ TEST_F_TIMEOUT(rdma_regress, evict_after_exit, 60)
 	EXPECT_EQ(0, status);
 	close(go[0]);
 	close(go[1]);
+}
+
+static sigjmp_buf no_memory_bus;
+
+static void no_memory_sigbus(int sig)
+{
+	siglongjmp(no_memory_bus, sig);
+}
+
+/* Touches @at by the CPU while the @nth allocation fails: 1 if one failed */
+static int no_memory_touch(int fd, const char *nth, unsigned char *at)
+{
+	char left[16] = "";
+
+	if (pwrite(fd, nth, strlen(nth), 0) < 0)
+		return -errno;
+	if (sigsetjmp(no_memory_bus, 1))
+		return -EFAULT;
+	__atomic_load_n(at, __ATOMIC_RELAXED);
+	if (pread(fd, left, sizeof(left) - 1, 0) < 0 || pwrite(fd, "0", 1, 0) < 0)
+		return -errno;
+	return !atoi(left);
+}
+
+/* One allocation that failed in a CPU fault was a SIGBUS, the data intact. */
+TEST_F_TIMEOUT(rdma_regress, no_memory, 120)
+{
+	static const size_t sizes[] = { PAGE, 16 * PAGE, HUGE };
+	unsigned int i, failed = 0;
+	char nth[16];
+	int fd, ret;
+
+	if (sysfs_write("/sys/kernel/debug/failslab/ignore-gfp-wait", "N") ||
+	    sysfs_write("/sys/kernel/debug/fail_page_alloc/ignore-gfp-wait",
+			"N"))
+		SKIP(return, "no fault injection");
+	sysfs_write("/sys/kernel/debug/fail_page_alloc/ignore-gfp-highmem", "N");
+	sysfs_write("/sys/kernel/debug/fail_page_alloc/min-order", "0");
+	sysfs_write("/sys/kernel/debug/failslab/verbose", "0");
+	sysfs_write("/sys/kernel/debug/fail_page_alloc/verbose", "0");
+	fd = open("/proc/thread-self/fail-nth", O_RDWR);
+	ASSERT_LE(0, fd);
+	ASSERT_NE(SIG_ERR, signal(SIGBUS, no_memory_sigbus));
+
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		unsigned int n = 0;
+
+		do {
+			ASSERT_EQ(0, gpu_fill_vram(&self->gpu, self->mem,
+						   sizes[i], 1));
+			snprintf(nth, sizeof(nth), "%u", ++n);
+			ret = no_memory_touch(fd, nth, self->mem);
+			ASSERT_LE(0, ret)
+				TH_LOG("allocation %u, %zu bytes", n, sizes[i]);
+			failed += ret;
+			EXPECT_EQ(0, memcmp(self->mem, self->ref, sizes[i]));
+		} while (ret && n < 32);
+	}
+	/* Or nothing was tested. */
+	EXPECT_LT(3, failed);
+	close(fd);
 }
 
 TEST_HARNESS_MAIN
