@@ -111,8 +111,16 @@ uint8_t mlx5_query_special_contexts(Mlx5Dev *d, const void *in, unsigned inlen,
     return MLX5_ST_OK;
 }
 
-/* Rights are those of the key that was named; of keys that it leads to, they
- * are the owner's own. */
+/*
+ * Rights are those of the key that was named; of keys that it leads to, they
+ * are the owner's own: a memory window over what its owner may not write gives
+ * nobody the right to write.
+ */
+static unsigned owners_access(unsigned access)
+{
+    return access & MLX5_ANY_WRITE ? MLX5_LOCAL_WRITE : MLX5_LOCAL_READ;
+}
+
 static bool mkc_allows(Mlx5Qp *qp, const void *c, unsigned access)
 {
     uint32_t qpn = MLX5_GET(mkc, c, qpn);
@@ -142,7 +150,7 @@ Mlx5Xlt mlx5_translate(Mlx5Dev *d, Mlx5Qp *qp, uint32_t key, uint64_t va,
     }
     for (int depth = 0; depth < DEPTH_MAX; depth++) {
         Mlx5Mkey *mk = mkey_get(d, key);
-        uint64_t start, end, page, i, off;
+        uint64_t start, page, i, off;
         const uint8_t *c, *e;
         unsigned shift;
 
@@ -153,7 +161,7 @@ Mlx5Xlt mlx5_translate(Mlx5Dev *d, Mlx5Qp *qp, uint32_t key, uint64_t va,
             return MLX5_XLT_FAULT;
         }
         if (!mk || mk->key != key ||
-            !mkc_allows(qp, mk->ctx, depth ? 0 : access)) {
+            !mkc_allows(qp, mk->ctx, depth ? owners_access(access) : access)) {
             mlx5_trace(d, "key %#x of qp %#x: %s", key, qp->qpn,
                        !mk ? "none" : mk->key != key ? "other" : "refused");
             return MLX5_XLT_PROT;
@@ -162,8 +170,9 @@ Mlx5Xlt mlx5_translate(Mlx5Dev *d, Mlx5Qp *qp, uint32_t key, uint64_t va,
         span->ats = MLX5_GET(mkc, c, ma_translation_mode) == ATS && d->ats;
         start = MLX5_GET(mkc, c, start_addr);
         if (!MLX5_GET(mkc, c, length64)) {
-            end = start + MLX5_GET(mkc, c, len);
-            if (va < start || va >= end || len > end - va) {
+            uint64_t size = MLX5_GET(mkc, c, len);
+
+            if (va - start >= size || len > size - (va - start)) {
                 return MLX5_XLT_PROT;
             }
         }
@@ -236,20 +245,26 @@ int mlx5_span_rw(Mlx5Span *s, void *p, size_t len, bool write)
     return mlx5_dma(s->dev, s->dma, p, len, write);
 }
 
-/* SEND with invalidate: the key is of no use until a UMR enables it again. */
-void mlx5_mkey_invalidate(Mlx5Dev *d, uint32_t key)
+/*
+ * SEND with invalidate: the key is of no use until a UMR enables it again. False:
+ * it is not one that the peer of this QP may invalidate.
+ */
+bool mlx5_mkey_invalidate(Mlx5Qp *qp, uint32_t key)
 {
-    Mlx5Mkey *mk = mkey_get(d, key);
+    Mlx5Mkey *mk = mkey_get(qp->dev, key);
 
-    if (mk && mk->key == key && MLX5_GET(mkc, mk->ctx, umr_en)) {
-        MLX5_SET(mkc, mk->ctx, free, 1);
+    if (!mk || mk->key != key || !MLX5_GET(mkc, mk->ctx, umr_en) ||
+        !MLX5_GET(mkc, mk->ctx, en_rinval) || !mkc_allows(qp, mk->ctx, 0)) {
+        return false;
     }
+    MLX5_SET(mkc, mk->ctx, free, 1);
+    return true;
 }
 
 enum {
     UMR_CTRL = 16, UMR_MKC = UMR_CTRL + 48, UMR_DATA = UMR_MKC + 64,
     UMR_INLINE = 1 << 7, UMR_CHECK_FREE = 2 << 5, UMR_CHECK_NOT_FREE = 1 << 5,
-    UMR_OFFSET = 1 << 4,
+    UMR_OFFSET = 1 << 4, UMR_CHECK_QPN = 1 << 3,
 };
 
 static void umr_mkc(uint8_t *to, const void *from, uint64_t mask)
@@ -289,7 +304,8 @@ Mlx5Xlt mlx5_umr(Mlx5Qp *qp, Mlx5Span *span)
     Mlx5Mkey *mk = mkey_get(qp->dev, key);
     uint32_t n;
 
-    if (!mk) {
+    if (!mk || (MLX5_GET(qpc, qp->ctx, st) != MLX5_ST_UMR &&
+                MLX5_GET(mkc, mk->ctx, pd) != MLX5_GET(qpc, qp->ctx, pd))) {
         return MLX5_XLT_PROT;
     }
     if (flags & UMR_OFFSET) {
@@ -297,6 +313,7 @@ Mlx5Xlt mlx5_umr(Mlx5Qp *qp, Mlx5Span *span)
     }
     if (((flags & 0x60) == UMR_CHECK_FREE && MLX5_GET(mkc, mk->ctx, free)) ||
         ((flags & 0x60) == UMR_CHECK_NOT_FREE && !MLX5_GET(mkc, mk->ctx, free)) ||
+        (flags & UMR_CHECK_QPN && MLX5_GET(mkc, mk->ctx, qpn) != qp->qpn) ||
         !MLX5_GET(mkc, mk->ctx, umr_en)) {
         mlx5_warn(qp->dev, "umr of key %#x: flags %#x free %d umr_en %d", key,
                  flags, (int)MLX5_GET(mkc, mk->ctx, free),

@@ -318,7 +318,7 @@ typedef enum { MLX5_XLT_OK, MLX5_XLT_FAULT, MLX5_XLT_PROT } Mlx5Xlt;
 Mlx5Xlt mlx5_translate(Mlx5Dev *d, Mlx5Qp *qp, uint32_t key, uint64_t va,
                        uint64_t len, unsigned access, Mlx5Span *span);
 Mlx5Xlt mlx5_umr(Mlx5Qp *qp, Mlx5Span *span);
-void mlx5_mkey_invalidate(Mlx5Dev *d, uint32_t key);
+bool mlx5_mkey_invalidate(Mlx5Qp *qp, uint32_t key);
 int mlx5_span_rw(Mlx5Span *s, void *p, size_t len, bool write);
 
 /* ats.c */

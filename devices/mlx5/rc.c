@@ -223,8 +223,9 @@ Step rc_step(Mlx5Qp *qp)
             return STEP_MORE;
         }
     }
-    if (op == OP_SEND_INVAL) {
-        mlx5_mkey_invalidate(peer->dev, ldl_be_p(w + 12));
+    if (op == OP_SEND_INVAL && !mlx5_mkey_invalidate(peer, ldl_be_p(w + 12))) {
+        recv_failed(peer, SYN_MW_BIND);
+        return send_failed(qp, SYN_REMOTE_OP);
     }
     if (takes) {
         recv_done(peer, op == OP_SEND ? MLX5_CQE_RESP_SEND :

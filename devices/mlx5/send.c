@@ -170,7 +170,7 @@ static Step umr_step(Mlx5Qp *qp)
     if (r == MLX5_XLT_FAULT) {
         return fault_wait(qp, qp, MLX5_PF_REQ_SEND, &span);
     } else if (r != MLX5_XLT_OK) {
-        return send_failed(qp, SYN_LOCAL_QP_OP);
+        return send_failed(qp, SYN_MW_BIND);
     }
     send_done(qp, 0);
     return STEP_DONE;
