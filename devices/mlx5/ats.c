@@ -4,6 +4,9 @@
  * then sends requests that are not translated any more. What it keeps goes when
  * the IOMMU says so; until then it is used, also if it is stale by a bug of the
  * driver. That is counted.
+ *
+ * A request may take its time, so that an invalidation comes in between. The
+ * answer is the one from before, then, and must not be used.
  */
 #include "mlx5.h"
 #include "exec/address-spaces.h"
@@ -18,6 +21,14 @@ typedef struct AtsEntry {
     unsigned perm;
 } AtsEntry;
 
+typedef struct AtsRequest {
+    uint64_t page;
+    bool write, ok, crossed;
+    AtsEntry answer;
+    int64_t done_at;
+    QLIST_ENTRY(AtsRequest) next;
+} AtsRequest;
+
 typedef struct AtsListen {
     IOMMUMemoryRegion *mr;
     IOMMUNotifier n;
@@ -30,8 +41,15 @@ static void ats_unmap(IOMMUNotifier *n, IOMMUTLBEntry *e)
     AtsListen *l = container_of(n, AtsListen, n);
     uint64_t page = e->iova >> PAGE_SHIFT, pages = (e->addr_mask >> PAGE_SHIFT) + 1;
     GHashTable *atc = l->dev->atc;
+    AtsRequest *r;
 
     l->dev->stat.ats_unmaps++;
+    QLIST_FOREACH(r, &l->dev->ats_requests, next) {
+        r->crossed |= r->page - page < pages;
+    }
+    if (l->dev->inject.ats_deaf & ATS_DEAF_KEPT) {
+        return;
+    }
     if (pages > g_hash_table_size(atc)) {
         GHashTableIter it;
         gpointer key;
@@ -123,6 +141,83 @@ static void ats_check(Mlx5Dev *d, uint64_t addr, bool write, const AtsEntry *e)
     }
 }
 
+static void ats_keep(Mlx5Dev *d, uint64_t page, const AtsEntry *e)
+{
+    if (g_hash_table_size(d->atc) >= ATC_MAX) {
+        g_hash_table_remove_all(d->atc);
+    }
+    g_hash_table_replace(d->atc, (gpointer)(uintptr_t)page,
+                         g_memdup2(e, sizeof(*e)));
+}
+
+static bool ats_kept(Mlx5Dev *d, uint64_t page, bool write)
+{
+    AtsEntry *e = g_hash_table_lookup(d->atc, (gpointer)(uintptr_t)page);
+
+    return e && e->perm & (write ? IOMMU_WO : IOMMU_RO);
+}
+
+static void ats_request_end(AtsRequest *r)
+{
+    QLIST_REMOVE(r, next);
+    g_free(r);
+}
+
+/* Asks, if nothing has been asked yet. True: it can be used, or is refused. */
+static bool ats_request(Mlx5Dev *d, uint64_t page, bool write, int64_t now)
+{
+    AtsRequest *r, *next, *found = NULL;
+
+    QLIST_FOREACH_SAFE(r, &d->ats_requests, next, next) {
+        if (r->page == page && r->write == write) {
+            found = r;
+        } else if (now - r->done_at > NANOSECONDS_PER_SECOND) {
+            ats_request_end(r);         /* nobody has come back for it */
+        }
+    }
+    if (found && now >= found->done_at) {
+        bool use = !found->crossed || d->inject.ats_deaf & ATS_DEAF_ASKED;
+        bool ok = found->ok;
+
+        d->stat.ats_crossed += found->crossed;
+        if (use && ok) {
+            ats_keep(d, page, &found->answer);
+        }
+        ats_request_end(found);
+        if (use) {
+            return true;
+        }
+        found = NULL;
+    }
+    if (!found) {
+        r = g_new0(AtsRequest, 1);
+        r->page = page;
+        r->write = write;
+        r->ok = ats_ask(d, page << PAGE_SHIFT, write, &r->answer);
+        r->done_at = now + d->inject.ats_delay * SCALE_MS;
+        QLIST_INSERT_HEAD(&d->ats_requests, r, next);
+        d->stat.ats_requests++;
+    }
+    return false;
+}
+
+bool mlx5_ats_ready(Mlx5Dev *d, uint64_t addr, size_t len, bool write)
+{
+    int64_t now = qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL);
+    uint64_t page = addr >> PAGE_SHIFT, last = (addr + len - 1) >> PAGE_SHIFT;
+    bool ready = true;
+
+    if (!d->inject.ats_delay || !len) {
+        return true;
+    }
+    for (; page <= last; page++) {
+        if (!ats_kept(d, page, write)) {
+            ready = ats_request(d, page, write, now) && ready;
+        }
+    }
+    return ready;
+}
+
 static AtsEntry *ats_translate(Mlx5Dev *d, uint64_t addr, bool write)
 {
     gpointer key = (gpointer)(uintptr_t)(addr >> PAGE_SHIFT);
@@ -136,12 +231,8 @@ static AtsEntry *ats_translate(Mlx5Dev *d, uint64_t addr, bool write)
     if (!ats_ask(d, addr, write, &new)) {
         return NULL;
     }
-    if (g_hash_table_size(d->atc) >= ATC_MAX) {
-        g_hash_table_remove_all(d->atc);
-    }
-    e = g_memdup2(&new, sizeof(new));
-    g_hash_table_replace(d->atc, key, e);
-    return e;
+    ats_keep(d, addr >> PAGE_SHIFT, &new);
+    return g_hash_table_lookup(d->atc, key);
 }
 
 int mlx5_ats_dma(Mlx5Dev *d, uint64_t addr, void *buf, size_t len, bool write)
@@ -173,8 +264,17 @@ void mlx5_ats_init(Mlx5Dev *d)
     memory_listener_register(&d->ats_listener, pci_get_address_space(&d->pci));
 }
 
+void mlx5_ats_reset(Mlx5Dev *d)
+{
+    while (!QLIST_EMPTY(&d->ats_requests)) {
+        ats_request_end(QLIST_FIRST(&d->ats_requests));
+    }
+    g_hash_table_remove_all(d->atc);
+}
+
 void mlx5_ats_exit(Mlx5Dev *d)
 {
     memory_listener_unregister(&d->ats_listener);
+    mlx5_ats_reset(d);
     g_hash_table_destroy(d->atc);
 }

@@ -181,6 +181,7 @@ struct Mlx5Dev {
     uint32_t boot_pages, init_pages;
 
     uint64_t cmdq;
+    unsigned nic_interface;     /* who owns the device, as the driver writes it */
     GArray *pages;              /* given by the driver */
     GArray *groups;             /* Mlx5Group: QPs that are in multicast groups */
     uint8_t *cap_max[MLX5_CAP_TYPES], *cap_cur[MLX5_CAP_TYPES];
@@ -197,15 +198,19 @@ struct Mlx5Dev {
     GHashTable *atc;
     MemoryListener ats_listener;
     QLIST_HEAD(, AtsListen) ats_listens;
+    QLIST_HEAD(, AtsRequest) ats_requests;
     struct {                    /* what a test wants to go wrong */
         uint64_t fail_cmd;      /* opcode | status << 16 */
         uint64_t drop_cmd;      /* this opcode is not executed */
         uint64_t cmd_event;     /* slots that events name as well */
         uint64_t syndrome;      /* the firmware has died of this */
+        uint64_t cmd_timeout;   /* ms, that the driver is told; 0: nothing */
+        uint64_t ats_delay;     /* ms until a translation request completes */
+        uint64_t ats_deaf;      /* invalidations that are ignored: ATS_DEAF_ */
     } inject;
     struct {
         uint64_t faults, resumes, umrs, wqes, bytes, ats_requests, ats_unmaps,
-                 ats_stale;
+                 ats_crossed, ats_stale;
     } stat;
 };
 
@@ -324,7 +329,12 @@ int mlx5_span_rw(Mlx5Span *s, void *p, size_t len, bool write);
 /* ats.c */
 void mlx5_ats_init(Mlx5Dev *d);
 void mlx5_ats_exit(Mlx5Dev *d);
+void mlx5_ats_reset(Mlx5Dev *d);
 int mlx5_ats_dma(Mlx5Dev *d, uint64_t addr, void *buf, size_t len, bool write);
+/* What of x-ats-deaf: for what is kept, and for what is asked for just then */
+enum { ATS_DEAF_KEPT = 1, ATS_DEAF_ASKED = 2 };
+/* False: requests are on their way that have to complete first. */
+bool mlx5_ats_ready(Mlx5Dev *d, uint64_t addr, size_t len, bool write);
 
 /* odp.c */
 enum { MLX5_PF_REQ_SEND = 1, MLX5_PF_RESP = 2, MLX5_PF_REQ_READ = 3,

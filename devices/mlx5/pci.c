@@ -137,10 +137,14 @@ int mlx5_buf_rw(Mlx5Dev *d, Mlx5Buf *b, uint64_t off, void *p, size_t len,
 enum {
     ISEG_FW_REV = 0x0, ISEG_CMDIF = 0x4, ISEG_CMDQ_H = 0x10,
     ISEG_CMDQ_L = 0x14, ISEG_CMD_DBELL = 0x18, ISEG_INIT = 0x1fc,
-    ISEG_RFR = 0x238, ISEG_SYNDROME = 0x23c, ISEG_TIMER_H = 0x1000, ISEG_TIMER_L = 0x1004, ISEG_HEALTH = 0x1010,
+    ISEG_RFR = 0x238, ISEG_SYNDROME = 0x23c, ISEG_CMD_TO = 0xff8,
+    ISEG_INIT_TO = 0xffc, ISEG_TIMER_H = 0x1000, ISEG_TIMER_L = 0x1004,
+    ISEG_HEALTH = 0x1010,
     CMDQ_LOG_SIZE = 5, CMDQ_LOG_STRIDE = 6,
     UAR_CQ_ARM = 0x20, UAR_EQ_ARM = 0x40, UAR_EQ_CI = 0x48, UAR_BF = 0x800,
     UAR_BF_BUF = 0x100,
+    INIT_TO_MS = 2000, INIT_CAN_RESET = 1 << 30,
+    NIC_SHIFT = 8, NIC_MASK = 7, NIC_DISABLED = 1, NIC_SW_RESET = 7,
 };
 
 static uint64_t iseg_read(Mlx5Dev *d, hwaddr addr)
@@ -155,7 +159,14 @@ static uint64_t iseg_read(Mlx5Dev *d, hwaddr addr)
     case ISEG_CMDQ_H:
         return d->cmdq >> 32;
     case ISEG_CMDQ_L:
-        return CMDQ_LOG_SIZE << 4 | CMDQ_LOG_STRIDE;
+        return d->nic_interface << NIC_SHIFT | CMDQ_LOG_SIZE << 4 |
+               CMDQ_LOG_STRIDE;
+    case ISEG_INIT:
+        return INIT_CAN_RESET;
+    case ISEG_CMD_TO:
+        return d->inject.cmd_timeout;
+    case ISEG_INIT_TO:
+        return d->inject.cmd_timeout ? INIT_TO_MS : 0;
     case ISEG_TIMER_H:
         return ns >> 32;
     case ISEG_TIMER_L:
@@ -178,6 +189,11 @@ static void iseg_write(Mlx5Dev *d, hwaddr addr, uint32_t val)
         break;
     case ISEG_CMDQ_L:
         d->cmdq = (d->cmdq >> 32 << 32) | (val & ~0xfffu);
+        d->nic_interface = val >> NIC_SHIFT & NIC_MASK;
+        if (d->nic_interface == NIC_SW_RESET) {
+            d->inject.syndrome = 0;     /* another firmware, that lives */
+            do_reset(d);
+        }
         break;
     case ISEG_CMD_DBELL:
         mlx5_cmd_doorbell(d, val);
@@ -248,9 +264,13 @@ static void do_reset(Mlx5Dev *d)
     g_hash_table_remove_all(d->mkeys);
     mlx5_fault_reset(d);
     mlx5_eq_reset(d);
+    if (d->ats) {
+        mlx5_ats_reset(d);
+    }
     mlx5_caps_exit(d);
     mlx5_caps_init(d);
     d->cmdq = 0;
+    d->nic_interface = NIC_DISABLED;
     g_array_set_size(d->pages, 0);
     g_array_set_size(d->groups, 0);
 }
@@ -264,6 +284,13 @@ static void mlx5_reset(DeviceState *dev)
     } else {
         do_reset(d);
     }
+}
+
+static void mlx5_config_write(PCIDevice *pci, uint32_t addr, uint32_t val,
+                              int len)
+{
+    pci_default_write_config(pci, addr, val, len);
+    pcie_cap_flr_write_config(pci, addr, val, len);
 }
 
 static void mlx5_realize(PCIDevice *pci, Error **errp)
@@ -287,6 +314,7 @@ static void mlx5_realize(PCIDevice *pci, Error **errp)
         error_setg(errp, "no PCI Express capability");
         return;
     }
+    pcie_cap_flr_init(pci);
     if (d->ats) {
         pcie_ats_init(pci, 256, true);
         mlx5_ats_init(d);
@@ -350,9 +378,11 @@ static const ModelStat mlx5_stats[] = {
     STAT("stat-faults", faults), STAT("stat-resumes", resumes),
     STAT("stat-umrs", umrs), STAT("stat-wqes", wqes), STAT("stat-bytes", bytes),
     STAT("stat-ats-requests", ats_requests), STAT("stat-ats-unmaps", ats_unmaps),
-    STAT("stat-ats-stale", ats_stale),
+    STAT("stat-ats-crossed", ats_crossed), STAT("stat-ats-stale", ats_stale),
     INJECT("x-fail-cmd", fail_cmd), INJECT("x-drop-cmd", drop_cmd),
     INJECT("x-cmd-event", cmd_event), INJECT("x-syndrome", syndrome),
+    INJECT("x-cmd-timeout", cmd_timeout), INJECT("x-ats-delay", ats_delay),
+    INJECT("x-ats-deaf", ats_deaf),
 #undef INJECT
 #undef STAT
     { }
@@ -376,6 +406,7 @@ static void mlx5_class_init(ObjectClass *klass, void *data)
     set_bit(DEVICE_CATEGORY_NETWORK, dc->categories);
     pc->realize = mlx5_realize;
     pc->exit = mlx5_exit;
+    pc->config_write = mlx5_config_write;
     pc->vendor_id = 0x15b3;
     pc->device_id = 0x1021;     /* ConnectX-7 */
     pc->class_id = 0x0207;      /* InfiniBand */

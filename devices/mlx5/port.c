@@ -76,7 +76,7 @@ uint8_t mlx5_access_reg(Mlx5Dev *d, const void *in, unsigned inlen,
                         void *out, unsigned outlen)
 {
     enum { REG_PMTU = 0x5003, REG_PTYS = 0x5004, REG_PVLC = 0x500f,
-           REG_NODE_DESC = 0x6001, REG_HOST_ENDIANNESS = 0x7004 };
+           REG_NODE_DESC = 0x6001, REG_HOST_ENDIANNESS = 0x7004, REG_DTOR = 0xc00e };
     unsigned reg = MLX5_GET(access_register_in, in, register_id);
     unsigned hdr = MLX5_BYTES(access_register_out);
     uint8_t *r = out + hdr;
@@ -106,6 +106,7 @@ uint8_t mlx5_access_reg(Mlx5Dev *d, const void *in, unsigned inlen,
         pstrcpy((char *)r, 64, "mlx5 model");
         return MLX5_ST_OK;
     case REG_HOST_ENDIANNESS:
+    case REG_DTOR:                      /* timeouts: the driver's own */
         return MLX5_ST_OK;
     }
     mlx5_warn(d, "no register %#x", reg);

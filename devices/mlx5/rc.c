@@ -13,7 +13,8 @@ static Mlx5Qp *rc_peer(Mlx5Qp *qp)
     Mlx5Dev *d = MLX5_GET(ads, path, rlid) ?
                  mlx5_by_lid(MLX5_GET(ads, path, rlid)) :
                  mlx5_by_gid(MLX5_PTR(ads, path, rgid_rip));
-    Mlx5Qp *peer = d ? mlx5_qp(d, MLX5_GET(qpc, qp->ctx, remote_qpn)) : NULL;
+    Mlx5Qp *peer = d && !d->inject.syndrome ?
+                   mlx5_qp(d, MLX5_GET(qpc, qp->ctx, remote_qpn)) : NULL;
 
     if (!peer || MLX5_GET(qpc, peer->ctx, st) != MLX5_GET(qpc, qp->ctx, st) ||
         MLX5_GET(qpc, peer->ctx, remote_qpn) != qp->qpn ||
@@ -151,6 +152,7 @@ Step rc_step(Mlx5Qp *qp)
     Mlx5Qp *peer = rc_peer(qp);
     Mlx5Span here, there;
     Mlx5Xlt r;
+    Step step;
 
     if (!peer && MLX5_GET(qpc, qp->ctx, st) == MLX5_ST_UC) {
         send_done(qp, total);   /* lost */
@@ -214,13 +216,14 @@ Step rc_step(Mlx5Qp *qp)
             recv_failed(peer, rdma ? SYN_REMOTE_ACCESS : SYN_LOCAL_PROT);
             return send_failed(qp, rdma ? SYN_REMOTE_ACCESS : SYN_REMOTE_OP);
         }
-        if (op == OP_RDMA_READ ? span_move(qp, &there, &here) == STEP_FAILED :
-                                 span_move(qp, &here, &there) == STEP_FAILED) {
+        step = op == OP_RDMA_READ ? span_move(qp, &there, &here) :
+                                    span_move(qp, &here, &there);
+        if (step == STEP_FAILED) {
             recv_failed(peer, SYN_LOCAL_PROT);
             return send_failed(qp, SYN_REMOTE_OP);
         }
-        if (qp->wqe.done < total) {
-            return STEP_MORE;
+        if (step == STEP_NOT_READY || qp->wqe.done < total) {
+            return step;
         }
     }
     if (op == OP_SEND_INVAL && !mlx5_mkey_invalidate(peer, ldl_be_p(w + 12))) {

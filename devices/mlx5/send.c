@@ -236,7 +236,8 @@ void mlx5_run(void *opaque)
 {
     Mlx5Dev *d = opaque;
 
-    if (!mlx5_begin(d)) {
+    /* With the firmware all stands still, until there is a reset. */
+    if (d->inject.syndrome || !mlx5_begin(d)) {
         return;
     }
     for (int i = 0; i < BUDGET && !QTAILQ_EMPTY(&d->run); i++) {

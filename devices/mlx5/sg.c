@@ -86,11 +86,20 @@ Mlx5Xlt sg_span(Mlx5Qp *qp, Mlx5Sg sg, uint64_t off, unsigned access,
     return MLX5_XLT_PROT;
 }
 
+static bool span_ready(const Mlx5Span *s, size_t len, bool write)
+{
+    return !s->ats || mlx5_ats_ready(s->dev, s->dma, len, write);
+}
+
 Step span_move(Mlx5Qp *qp, Mlx5Span *from, Mlx5Span *to)
 {
     static uint8_t bounce[PIECE];
     size_t n = MIN(MIN(from->len, to->len), sizeof(bounce));
+    bool ready = span_ready(from, n, false);
 
+    if (!span_ready(to, n, true) || !ready) {
+        return STEP_NOT_READY;
+    }
     if (mlx5_span_rw(from, bounce, n, false) ||
         mlx5_span_rw(to, bounce, n, true)) {
         return STEP_FAILED;

@@ -264,6 +264,20 @@ void pcie_cap_exit(PCIDevice *pci)
 {
 }
 
+void pcie_cap_flr_init(PCIDevice *pci)
+{
+}
+
+void pcie_cap_flr_write_config(PCIDevice *pci, uint32_t addr, uint32_t val,
+                               int len)
+{
+}
+
+void pci_default_write_config(PCIDevice *pci, uint32_t addr, uint32_t val,
+                              int len)
+{
+}
+
 void pcie_ats_init(PCIDevice *pci, uint16_t offset, bool aligned)
 {
 }

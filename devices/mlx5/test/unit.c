@@ -3,46 +3,10 @@
  * Tests of the model without a guest: commands, work requests and page faults as
  * the driver makes them, and malformed ones. KTAP on stdout.
  */
-#include "guest.h"
+#include "check.h"
+#include "ats.h"
 
-static Hca a, b;
 static int number, failed;
-static bool ok;
-
-#define CHECK(cond) do { \
-        if (!(cond)) { \
-            printf("# %s:%d: %s\n", __FILE__, __LINE__, #cond); \
-            ok = false; \
-        } \
-    } while (0)
-
-static void open_both(const char *prop, unsigned st)
-{
-    hca_open(&a, 0, prop);
-    hca_open(&b, 1, prop);
-    hca_connect(&a, &b, st);
-}
-
-static void close_both(void)
-{
-    hca_close(&a);
-    hca_close(&b);
-    memset(standin_ram, 0, sizeof(standin_ram));
-}
-
-/* RDMA of the peer's DATA, from and to the own one */
-static void rdma(uint8_t op, uint64_t laddr, uint32_t lkey, uint64_t raddr,
-                 uint32_t rkey, uint32_t len)
-{
-    uint8_t segs[32] = { 0 };
-
-    stq_be_p(segs, raddr);
-    stl_be_p(segs + 8, rkey);
-    stl_be_p(segs + 16, len);
-    stl_be_p(segs + 20, lkey);
-    stq_be_p(segs + 24, laddr);
-    hca_post(&a, op, 0, segs, sizeof(segs));
-}
 
 static void send_bytes(uint8_t op, uint64_t addr, uint32_t key, uint32_t len)
 {
@@ -53,9 +17,6 @@ static void send_bytes(uint8_t op, uint64_t addr, uint32_t key, uint32_t len)
     stq_be_p(seg + 8, addr);
     hca_post(&a, op, 0x1234, seg, sizeof(seg));
 }
-
-enum { OP_SEND = 0x0a, OP_SEND_IMM = 0x0b, OP_WRITE = 0x08, OP_READ = 0x10,
-       OP_FA = 0x12, OP_UMR = 0x25 };
 
 static void t_rdma(void)
 {
@@ -328,42 +289,6 @@ static void t_own_doorbell(void)
     CHECK(mlx5_qp(MLX5(a.pci), a.qpn));
 }
 
-/* ATS: an answer is kept until the IOMMU takes it back, and no longer. */
-static void t_ats(void)
-{
-    Mlx5Mkey *mk;
-
-    standin_iommu = true;
-    for (int i = 0; i < ARRAY_SIZE(standin_iova); i++) {
-        standin_iova[i] = (uint64_t)i * 4096;
-    }
-    open_both("ats=1", MLX5_ST_RC);
-    mk = g_hash_table_lookup(MLX5(b.pci)->mkeys, GUINT_TO_POINTER(b.key >> 8));
-    MLX5_SET(mkc, mk->ctx, ma_translation_mode, 1);
-    memset(hca_mem(&a, DATA), 0x42, 4096);
-    rdma(OP_WRITE, a.base + DATA, a.key, b.base + DATA, b.key, 4096);
-    CHECK(hca_poll(&a, NULL) == MLX5_CQE_REQ);
-    CHECK(MLX5(b.pci)->stat.ats_requests == 1);
-    rdma(OP_WRITE, a.base + DATA, a.key, b.base + DATA, b.key, 4096);
-    CHECK(hca_poll(&a, NULL) == MLX5_CQE_REQ);
-    CHECK(MLX5(b.pci)->stat.ats_requests == 1);
-    CHECK(!MLX5(b.pci)->stat.ats_stale);
-    /* The driver has unmapped it and the IOMMU has not told yet */
-    standin_iova[(b.base + DATA) / 4096] = UINT64_MAX;
-    rdma(OP_WRITE, a.base + DATA, a.key, b.base + DATA, b.key, 4096);
-    CHECK(hca_poll(&a, NULL) == MLX5_CQE_REQ);
-    CHECK(MLX5(b.pci)->stat.ats_stale == 1);
-    standin_unmap(b.base + DATA, 4096);
-    memset(hca_mem(&b, DATA), 0, 4096);
-    rdma(OP_WRITE, a.base + DATA, a.key, b.base + DATA, b.key, 4096);
-    CHECK(hca_poll(&a, NULL) == MLX5_CQE_REQ_ERR);
-    CHECK(!hca_mem(&b, DATA)[0]);
-    CHECK(MLX5(b.pci)->stat.ats_unmaps == 1);
-    close_both();
-    standin_iommu = false;
-    open_both(NULL, MLX5_ST_RC);
-}
-
 /* An SRQ's limit is an event, once, and so is the last WQE of a QP that fails. */
 static void t_srq(void)
 {
@@ -525,15 +450,24 @@ static void t_inject(void)
     CHECK(be32_to_cpu(word) >> 16 == 7);
     hca_cmd(&a, in, 16, 16);
     CHECK(hca_mem(&a, CMDQ)[63] == 1);
+    /* What is posted to it is not answered, and goes with a reset. */
+    rdma(OP_WRITE, b.base + DATA, b.key, b.base + DATA, b.key, 4);
+    CHECK(hca_poll(&a, NULL) == -1);
+    word = cpu_to_be32(7 << 8 | (a.base + CMDQ));
+    standin_rw(standin_bar(a.pci, 0) + 0x14, &word, 4, true);
+    CHECK(!MLX5(a.pci)->inject.syndrome);
+    CHECK(!mlx5_qp(MLX5(a.pci), a.qpn));
+    standin_rw(standin_bar(a.pci, 0) + 0x14, &word, 4, false);
+    CHECK((be32_to_cpu(word) >> 8 & 7) == 1);
 }
 
 static void run(const char *name, void (*test)(void))
 {
-    ok = true;
+    check_ok = true;
     test();
     close_both();
-    failed += !ok;
-    printf("%sok %d %s\n", ok ? "" : "not ", ++number, name);
+    failed += !check_ok;
+    printf("%sok %d %s\n", check_ok ? "" : "not ", ++number, name);
     fflush(stdout);
 }
 
@@ -548,7 +482,8 @@ int main(void)
         { "odp_memory", t_odp_memory },
         { "reset_in_fault", t_reset_in_fault }, { "malformed", t_malformed },
         { "delivery", t_delivery }, { "own_doorbell", t_own_doorbell },
-        { "ats", t_ats }, { "srq", t_srq }, { "xrc", t_xrc }, { "cq", t_cq },
+        { "ats", t_ats },
+        { "ats_crossed", t_ats_crossed }, { "srq", t_srq }, { "xrc", t_xrc }, { "cq", t_cq },
         { "multicast", t_multicast }, { "inject", t_inject },
     };
 
