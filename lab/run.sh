@@ -26,6 +26,8 @@ guest or, if it contains a slash, a file of the host that is copied in.
 		(default: build/log/run-TOPOLOGY-KERNEL)
   -a ARGS	more kernel arguments
   -x FILE	more excuses for the kernel log, as in lab/allow
+  -p N:DIR	as machine N, 0 or 1, of the two of lab/pair.sh: what is between
+		them are sockets in DIR. Jobs see N as PAIR
   -r		whatever PCI devices the guest finds: lab/record.sh records them
   -q		print nothing of the job
   -i		an interactive shell instead of a job; Ctrl-A x leaves
@@ -45,8 +47,8 @@ END
 }
 
 topology=${TOPOLOGY:-switch} kernel=$(kernel_name) limit=120 dir='' more=''
-allow=() quiet=0 interactive=0 record=0
-while getopts t:k:T:o:a:x:rqih opt; do
+allow=() quiet=0 interactive=0 record=0 pair=''
+while getopts t:k:T:o:a:x:p:rqih opt; do
 	case $opt in
 	t) topology=$OPTARG ;;
 	k) kernel=$OPTARG ;;
@@ -54,6 +56,7 @@ while getopts t:k:T:o:a:x:rqih opt; do
 	o) dir=$OPTARG ;;
 	a) more=$OPTARG ;;
 	x) allow+=("$OPTARG") ;;
+	p) pair=$OPTARG ;;
 	r) record=1 ;;
 	q) quiet=1 ;;
 	i) interactive=1 ;;
@@ -63,6 +66,10 @@ while getopts t:k:T:o:a:x:rqih opt; do
 done
 shift $((OPTIND - 1))
 [ $# -gt 0 ] || [ "$interactive" -eq 1 ] || { usage >&2; exit "$E_USAGE"; }
+case $pair in
+''|[01]:?*) ;;
+*) die "$E_USAGE" "-p wants a number and a directory, not '$pair'" ;;
+esac
 case $limit in
 ''|*[!0-9]*|0) die "$E_USAGE" "-T wants seconds, not '$limit'" ;;
 esac
@@ -97,6 +104,7 @@ mkdir -p "$guest" "$overlay/lab"
 topology_read "$topology" "$guest"
 [ -z "${TEST:-}" ] || echo "TEST $TEST" >>"$guest/env"
 [ "$record" -eq 0 ] || rm "$guest/pci"
+[ -z "$pair" ] || echo "PAIR ${pair%%:*}" >>"$guest/env"
 preload=
 while read -r name; do
 	preload+=:$PF_BUILD/devices/$name-model.so
@@ -148,6 +156,27 @@ kvm) accel=(-accel kvm) ;;
 *) die "$E_USAGE" "no ACCEL '$how'; there are: auto kvm tcg icount" ;;
 esac
 ports=(-device virtio-serial-pci,id=ser0,bus=pcie.0,addr=0x2)
+# What leads to the other machine of a pair: from devices with chardev=wire and with
+# netdev=lan. Only lan is a network; the HCAs of both have one wire.
+other=()
+n=${pair%%:*} sockets=${pair#*:}
+case " ${machine[*]}" in
+*,chardev=wire*)
+	case $n in
+	0) other+=(-chardev "socket,id=wire,path=$sockets/wire,server=on,wait=off") ;;
+	1) other+=(-chardev "socket,id=wire,path=$sockets/wire,reconnect=1") ;;
+	*) other+=(-chardev null,id=wire) ;;
+	esac
+	[ -z "$pair" ] || other+=(-global "mlx5-model.lid=$((n + 1))") ;;
+esac
+case " ${machine[*]}" in
+*,netdev=lan*)
+	if [ -n "$pair" ]; then
+		other+=(-netdev "dgram,id=lan,local.type=unix,local.path=$sockets/lan$n,remote.type=unix,remote.path=$sockets/lan$((1 - n))")
+	else
+		other+=(-netdev user,id=lan,restrict=on)
+	fi ;;
+esac
 port() {
 	ports+=(-chardev "$2,id=$1"
 		-device "virtserialport,bus=ser0.0,chardev=$1,name=peerfault.$1")
@@ -181,7 +210,7 @@ args=(console=ttyS0 ignore_loglevel printk.time=1 printk.devkmsg=on
 qemu=(setpriv --pdeathsig KILL env ${preload:+"LD_PRELOAD=${preload#:}"} qemu-system-x86_64
 	-nodefaults -no-user-config -display none -no-reboot
 	"${accel[@]}" -cpu "$cpu,phys-bits=39" -smp "$smp" -m "$memory" "${machine[@]}"
-	"${ports[@]}" "${console[@]}"
+	"${ports[@]}" "${console[@]}" ${other[0]+"${other[@]}"}
 	-netdev user,id=net0,restrict=on
 	-device virtio-net-pci,bus=pcie.0,addr=0x3,netdev=net0,romfile=
 	-device virtio-rng-pci,bus=pcie.0,addr=0x4

@@ -18,6 +18,7 @@
  *   mkey.c   memory keys: translation, and UMR, which changes them
  *   odp.c    page faults
  *   ats.c    address translation by the IOMMU, asked for and kept
+ *   wire.c   the wire to another QEMU
  *
  * Contexts are kept as the driver wrote them, big endian, and read with
  * MLX5_GET(). All runs under QEMU's big lock.
@@ -26,6 +27,7 @@
 #define MLX5_H
 
 #include "bits.h"
+#include "chardev/char-fe.h"
 #include "qemu/queue.h"
 #include "model.h"
 
@@ -119,6 +121,7 @@ typedef struct Mlx5Group {
 
 typedef struct Mlx5Fault Mlx5Fault;
 typedef struct Mlx5Qp Mlx5Qp;
+typedef struct Mlx5Remote Mlx5Remote;
 
 struct Mlx5Qp {
     Mlx5Dev *dev;
@@ -148,6 +151,13 @@ struct Mlx5Qp {
     struct {                    /* of an XRC request: whose SRQ it names */
         uint32_t srqn, cqn, uidx, pd;
     } xrc;
+
+    struct {                    /* the piece that another QEMU executes */
+        bool waits, answered;
+        uint32_t tag, piece, at, step, syndrome;
+        uint8_t *data;
+    } far;
+    Mlx5Remote *in;             /* stands in for a QP of another QEMU */
 
     bool queued;
     QTAILQ_ENTRY(Mlx5Qp) run;
@@ -199,6 +209,14 @@ struct Mlx5Dev {
     MemoryListener ats_listener;
     QLIST_HEAD(, AtsListen) ats_listens;
     QLIST_HEAD(, AtsRequest) ats_requests;
+    struct {                    /* to another QEMU */
+        CharBackend chr;
+        bool open;
+        guint watch;
+        uint32_t tag;
+        GByteArray *in, *out;
+        QLIST_HEAD(, Mlx5Remote) remotes;
+    } wire_out;
     struct {                    /* what a test wants to go wrong */
         uint64_t fail_cmd;      /* opcode | status << 16 */
         uint64_t drop_cmd;      /* this opcode is not executed */
@@ -222,8 +240,9 @@ struct Mlx5Dev {
 /* pci.c */
 bool mlx5_begin(Mlx5Dev *d);
 void mlx5_end(void);
-Mlx5Dev *mlx5_by_lid(uint16_t lid);
-Mlx5Dev *mlx5_by_gid(const uint8_t *gid);
+/* Who has that address, of those that FROM shares its wire with */
+Mlx5Dev *mlx5_by_lid(Mlx5Dev *from, uint16_t lid);
+Mlx5Dev *mlx5_by_gid(Mlx5Dev *from, const uint8_t *gid);
 /* All on the wire, one after the other; NULL: the first one, or no more */
 Mlx5Dev *mlx5_next(Mlx5Dev *d);
 int mlx5_dma(Mlx5Dev *d, uint64_t addr, void *buf, size_t len, bool write);
@@ -325,6 +344,13 @@ Mlx5Xlt mlx5_translate(Mlx5Dev *d, Mlx5Qp *qp, uint32_t key, uint64_t va,
 Mlx5Xlt mlx5_umr(Mlx5Qp *qp, Mlx5Span *span);
 bool mlx5_mkey_invalidate(Mlx5Qp *qp, uint32_t key);
 int mlx5_span_rw(Mlx5Span *s, void *p, size_t len, bool write);
+
+/* wire.c */
+void mlx5_wire_init(Mlx5Dev *d);
+void mlx5_wire_reset(Mlx5Dev *d);
+void mlx5_wire_exit(Mlx5Dev *d);
+bool mlx5_wired(Mlx5Dev *d);
+void mlx5_wire_forget(Mlx5Qp *qp);
 
 /* ats.c */
 void mlx5_ats_init(Mlx5Dev *d);

@@ -7,6 +7,7 @@
 #include "mlx5.h"
 #include "hw/pci/msix.h"
 #include "hw/pci/pcie.h"
+#include "hw/qdev-properties-system.h"
 #include "qapi/error.h"
 #include "qemu/main-loop.h"
 #include "qemu/module.h"
@@ -43,24 +44,30 @@ void mlx5_end(void)
     }
 }
 
-Mlx5Dev *mlx5_by_lid(uint16_t lid)
+/* An HCA with a wire of its own shares it with nobody in this QEMU. */
+static bool same_wire(Mlx5Dev *a, Mlx5Dev *b)
+{
+    return a == b || (!mlx5_wired(a) && !mlx5_wired(b));
+}
+
+Mlx5Dev *mlx5_by_lid(Mlx5Dev *from, uint16_t lid)
 {
     Mlx5Dev *d;
 
     QLIST_FOREACH(d, &wire, wire) {
-        if (d->lid == lid) {
+        if (d->lid == lid && same_wire(d, from)) {
             return d;
         }
     }
     return NULL;
 }
 
-Mlx5Dev *mlx5_by_gid(const uint8_t *gid)
+Mlx5Dev *mlx5_by_gid(Mlx5Dev *from, const uint8_t *gid)
 {
     Mlx5Dev *d;
 
     QLIST_FOREACH(d, &wire, wire) {
-        if (d->guid + 1 == ldq_be_p(gid + 8)) {
+        if (d->guid + 1 == ldq_be_p(gid + 8) && same_wire(d, from)) {
             return d;
         }
     }
@@ -262,6 +269,7 @@ static void do_reset(Mlx5Dev *d)
     g_hash_table_remove_all(d->cqs);
     g_hash_table_remove_all(d->srqs);
     g_hash_table_remove_all(d->mkeys);
+    mlx5_wire_reset(d);
     mlx5_fault_reset(d);
     mlx5_eq_reset(d);
     if (d->ats) {
@@ -335,6 +343,7 @@ static void mlx5_realize(PCIDevice *pci, Error **errp)
     d->bh = qemu_bh_new(mlx5_run, d);
     d->timer = timer_new_ns(QEMU_CLOCK_VIRTUAL, mlx5_timer, d);
     mlx5_caps_init(d);
+    mlx5_wire_init(d);
     QLIST_INSERT_HEAD(&wire, d, wire);
 }
 
@@ -343,6 +352,7 @@ static void mlx5_exit(PCIDevice *pci)
     Mlx5Dev *d = MLX5(pci);
 
     QLIST_REMOVE(d, wire);
+    mlx5_wire_exit(d);
     if (d->ats) {
         mlx5_ats_exit(d);
     }
@@ -366,6 +376,7 @@ static ModelProperty mlx5_props[] = {
     DEFINE_PROP_BOOL("odp", Mlx5Dev, odp, true),
     DEFINE_PROP_BOOL("odp-memory-scheme", Mlx5Dev, odp_memory, true),
     DEFINE_PROP_BOOL("ats", Mlx5Dev, ats, false),
+    DEFINE_PROP_CHR("chardev", Mlx5Dev, wire_out.chr),
     DEFINE_PROP_BOOL("x-trace", Mlx5Dev, trace, false),
     DEFINE_PROP_UINT32("x-boot-pages", Mlx5Dev, boot_pages, 16),
     DEFINE_PROP_UINT32("x-init-pages", Mlx5Dev, init_pages, 64),

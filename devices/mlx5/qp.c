@@ -24,6 +24,7 @@ void mlx5_qp_stop(Mlx5Qp *qp)
         QLIST_REMOVE(qp, poll);
         qp->polled = false;
     }
+    mlx5_wire_forget(qp);
     qp->fault_failed = false;
     qp->wqe.active = qp->rwqe.active = false;
 }

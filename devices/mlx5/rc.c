@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * RC, UC and XRC: sends, RDMA and atomics. The responder is another device of this
- * machine, or the same one; its memory is reached with its own DMA.
+ * machine, or the same one; its memory is reached with its own DMA. If it is in
+ * another QEMU, wire.c has this done there.
  */
-#include "send.h"
+#include "wire.h"
 
 enum { XRC_BYTES = 16, RADDR_BYTES = 16, ATOMIC_BYTES = 16 };
 
@@ -11,8 +12,8 @@ static Mlx5Qp *rc_peer(Mlx5Qp *qp)
 {
     const void *path = MLX5_PTR(qpc, qp->ctx, primary_address_path);
     Mlx5Dev *d = MLX5_GET(ads, path, rlid) ?
-                 mlx5_by_lid(MLX5_GET(ads, path, rlid)) :
-                 mlx5_by_gid(MLX5_PTR(ads, path, rgid_rip));
+                 mlx5_by_lid(qp->dev, MLX5_GET(ads, path, rlid)) :
+                 mlx5_by_gid(qp->dev, MLX5_PTR(ads, path, rgid_rip));
     Mlx5Qp *peer = d && !d->inject.syndrome ?
                    mlx5_qp(d, MLX5_GET(qpc, qp->ctx, remote_qpn)) : NULL;
 
@@ -22,6 +23,30 @@ static Mlx5Qp *rc_peer(Mlx5Qp *qp)
         return NULL;
     }
     return peer;
+}
+
+/* Whether it is somewhere else, if anywhere */
+static bool rc_far(Mlx5Qp *qp)
+{
+    const void *path = MLX5_PTR(qpc, qp->ctx, primary_address_path);
+    uint16_t rlid = MLX5_GET(ads, path, rlid);
+
+    return !qp->in && mlx5_wired(qp->dev) &&
+           (rlid ? rlid != qp->dev->lid :
+            ldq_be_p(MLX5_PTR(ads, path, rgid_rip) + 8) != qp->dev->guid + 1);
+}
+
+/* The requester's own memory */
+static uint64_t own_bytes(Mlx5Qp *qp, Mlx5Sg sg)
+{
+    return qp->in ? mlx5_remote_total(qp) : sg_bytes(sg);
+}
+
+static Mlx5Xlt own_span(Mlx5Qp *qp, Mlx5Sg sg, uint64_t off, unsigned access,
+                        Mlx5Span *span)
+{
+    return qp->in ? mlx5_remote_span(qp, span) :
+                    sg_span(qp, sg, off, access, span);
 }
 
 static bool is_xrc(Mlx5Qp *qp)
@@ -90,6 +115,9 @@ Step atomic_step(Mlx5Qp *qp)
     Mlx5Span here, there;
     Mlx5Xlt r;
 
+    if (rc_far(qp)) {
+        return mlx5_wire_step(qp, sg, 8, true);
+    }
     if (!peer) {
         return send_failed(qp, SYN_RETRY_EXC);
     }
@@ -99,7 +127,7 @@ Step atomic_step(Mlx5Qp *qp)
         recv_failed(peer, SYN_REMOTE_INVAL_REQ);
         return send_failed(qp, SYN_REMOTE_INVAL_REQ);
     }
-    r = sg_span(qp, sg, 0, MLX5_LOCAL_WRITE, &here);
+    r = own_span(qp, sg, 0, MLX5_LOCAL_WRITE, &here);
     if (r == MLX5_XLT_FAULT) {
         return fault_wait(qp, qp, MLX5_PF_REQ_READ, &here);
     } else if (r != MLX5_XLT_OK || here.len < 8) {
@@ -148,12 +176,17 @@ Step rc_step(Mlx5Qp *qp)
     unsigned raddr = CTRL_BYTES + (is_xrc(qp) ? XRC_BYTES : 0);
     unsigned hdr = raddr + (rdma ? RADDR_BYTES : 0);
     Mlx5Sg sg = sg_send(qp, hdr), rsg;
-    uint64_t total = sg_bytes(sg);
+    uint64_t total = own_bytes(qp, sg);
     Mlx5Qp *peer = rc_peer(qp);
     Mlx5Span here, there;
     Mlx5Xlt r;
     Step step;
 
+    if (rc_far(qp)) {
+        return !rdma && !takes ? send_failed(qp, SYN_LOCAL_QP_OP) :
+               total > MSG_MAX ? send_failed(qp, SYN_LOCAL_LENGTH) :
+               mlx5_wire_step(qp, sg, total, op == OP_RDMA_READ);
+    }
     if (!peer && MLX5_GET(qpc, qp->ctx, st) == MLX5_ST_UC) {
         send_done(qp, total);   /* lost */
         return STEP_DONE;
@@ -189,9 +222,9 @@ Step rc_step(Mlx5Qp *qp)
     }
 
     if (qp->wqe.done < total) {
-        r = sg_span(qp, sg, qp->wqe.done,
-                    op == OP_RDMA_READ ? MLX5_LOCAL_WRITE : MLX5_LOCAL_READ,
-                    &here);
+        r = own_span(qp, sg, qp->wqe.done,
+                     op == OP_RDMA_READ ? MLX5_LOCAL_WRITE : MLX5_LOCAL_READ,
+                     &here);
         if (r == MLX5_XLT_FAULT) {
             return fault_wait(qp, qp, op == OP_RDMA_READ ? MLX5_PF_REQ_READ :
                                                            MLX5_PF_REQ_SEND,

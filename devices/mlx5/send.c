@@ -4,7 +4,7 @@
  * one WQE each in turn. A page fault leaves the WQE where it is, to be continued
  * when the fault is resumed.
  */
-#include "send.h"
+#include "wire.h"
 #include "qemu/main-loop.h"
 
 enum { BUDGET = 64, POLL_NS = SCALE_MS };
@@ -130,11 +130,15 @@ static void send_end(Mlx5Qp *qp)
     qp->sq_ci += MAX(bb, 1);
     qp->wqe.active = false;
     qp->fault_failed = false;
+    mlx5_wire_forget(qp);
     qp->dev->stat.wqes++;
 }
 
 void send_done(Mlx5Qp *qp, uint32_t bytes)
 {
+    if (qp->in) {
+        return;
+    }
     if (qp->wqe.raw[11] & CTRL_CQ_UPDATE) {
         qp_cqe(qp, true, MLX5_CQE_REQ, 0, bytes, 0, false);
     }
@@ -145,6 +149,10 @@ Step send_failed(Mlx5Qp *qp, uint8_t syndrome)
 {
     mlx5_trace(qp->dev, "qp %#x: opcode %#x failed: syndrome %#x", qp->qpn,
                qp->wqe.raw[3], syndrome);
+    if (qp->in) {
+        mlx5_remote_end(qp, syndrome);
+        return STEP_FAILED;
+    }
     qp_cqe(qp, true, MLX5_CQE_REQ_ERR, 0, 0, syndrome, false);
     send_end(qp);
     qp_error(qp);
@@ -197,6 +205,9 @@ static Step qp_step(Mlx5Qp *qp)
 {
     int got;
 
+    if (qp->in) {
+        return mlx5_remote_step(qp);
+    }
     if (qp_state(qp) == MLX5_QPS_ERR) {
         return flush_step(qp);
     }
@@ -255,6 +266,7 @@ void mlx5_run(void *opaque)
             break;
         case STEP_FAULTED:
         case STEP_FAILED:
+        case STEP_GONE:
             break;
         }
     }

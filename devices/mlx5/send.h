@@ -22,7 +22,7 @@ enum { MSG_MAX = 1 << 30, UD_MAX = 4096 };
 
 /* What became of a piece. */
 typedef enum { STEP_DONE, STEP_MORE, STEP_FAULTED, STEP_NOT_READY,
-               STEP_FAILED } Step;
+               STEP_FAILED, STEP_GONE } Step;
 
 /* send.c */
 unsigned qp_state(Mlx5Qp *qp);
@@ -46,5 +46,7 @@ Step rc_step(Mlx5Qp *qp);
 Step atomic_step(Mlx5Qp *qp);
 Step rc_fault_failed(Mlx5Qp *qp);
 Step ud_step(Mlx5Qp *qp);
+/* The same, of a datagram that came from another QEMU */
+Step ud_arrive(Mlx5Qp *qp, uint8_t *msg, uint64_t total);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Datagrams, also those of QP 1. Nobody hears of one that is lost. */
-#include "send.h"
+#include "wire.h"
 
 static gboolean is_special(gpointer qpn, gpointer qp, gpointer st)
 {
@@ -12,7 +12,8 @@ static Mlx5Qp *ud_peer(Mlx5Qp *qp, const uint8_t *av, bool grh)
 {
     uint16_t rlid = lduw_be_p(av + 14);
     uint32_t qpn = ldl_be_p(av + 8) & 0xffffff, qkey = ldl_be_p(av);
-    Mlx5Dev *d = rlid ? mlx5_by_lid(rlid) : grh ? mlx5_by_gid(av + 32) : NULL;
+    Mlx5Dev *d = rlid ? mlx5_by_lid(qp->dev, rlid) :
+                 grh ? mlx5_by_gid(qp->dev, av + 32) : NULL;
     Mlx5Qp *peer;
 
     if (!d) {
@@ -94,7 +95,7 @@ static Step ud_deliver(Mlx5Qp *qp, Mlx5Qp *peer, uint8_t *msg, uint64_t total,
     case MLX5_XLT_OK:
         break;
     }
-    peer->rwqe.slid = qp->dev->lid;
+    peer->rwqe.slid = qp->in ? qp->in->req.slid : qp->dev->lid;
     peer->rwqe.rqpn = grh << 28 | (gsi ? 1 : qp->qpn);
     recv_done(peer, imm ? MLX5_CQE_RESP_SEND_IMM : MLX5_CQE_RESP_SEND,
               imm ? ldl_be_p(w + 12) : 0xffff, total, w[11] & CTRL_SOLICITED);
@@ -113,6 +114,7 @@ static void ud_multicast(Mlx5Qp *qp, const uint8_t *av, uint8_t *msg,
             Mlx5Qp *peer = mlx5_qp(d, g->qpn);
 
             if (peer && !memcmp(g->gid, av + 32, 16) &&
+                mlx5_by_lid(qp->dev, d->lid) == d &&
                 (qp_state(peer) == MLX5_QPS_RTR ||
                  qp_state(peer) == MLX5_QPS_RTS) &&
                 ldl_be_p(av) == MLX5_GET(qpc, peer->ctx, q_key) &&
@@ -134,18 +136,57 @@ static void ud_grh(Mlx5Qp *qp, const uint8_t *av, uint8_t *grh, uint64_t total)
     memcpy(grh + 24, av + 32, 16);
 }
 
+enum { AV_SHORT = 16, AV_LONG = 48, GRH_BYTES = 40, MULTICAST = 0xffffff };
+
+static bool has_grh(const uint8_t *av)
+{
+    return ldl_be_p(av + 8) >> 31 && ldl_be_p(av + 28) >> 30 & 1;
+}
+
+static bool is_multicast(const uint8_t *av)
+{
+    return has_grh(av) && (ldl_be_p(av + 8) & 0xffffff) == MULTICAST;
+}
+
+/* To whom it is for, in this QEMU */
+static Step ud_local(Mlx5Qp *qp, const uint8_t *av, uint8_t *msg, uint64_t total)
+{
+    Mlx5Qp *peer;
+
+    if (is_multicast(av)) {
+        ud_multicast(qp, av, msg, total);
+        return STEP_DONE;
+    }
+    peer = ud_peer(qp, av, has_grh(av));
+    return peer && MLX5_GET(qpc, qp->ctx, st) != MLX5_ST_QP0 ?
+           ud_deliver(qp, peer, msg, total, has_grh(av), true) : STEP_DONE;
+}
+
+Step ud_arrive(Mlx5Qp *qp, uint8_t *msg, uint64_t total)
+{
+    return total >= GRH_BYTES ?
+           ud_local(qp, qp->wqe.raw + CTRL_BYTES, msg, total) : STEP_FAILED;
+}
+
+/* Whether it is, or is as well, for another QEMU */
+static bool ud_far(Mlx5Qp *qp, const uint8_t *av)
+{
+    uint16_t rlid = lduw_be_p(av + 14);
+
+    return mlx5_wired(qp->dev) && MLX5_GET(qpc, qp->ctx, st) != MLX5_ST_QP0 &&
+           (is_multicast(av) || (rlid ? rlid != qp->dev->lid :
+            has_grh(av) && ldq_be_p(av + 40) != qp->dev->guid + 1));
+}
+
 /* Datagrams, also of QP 1. They are lost without a word. */
 Step ud_step(Mlx5Qp *qp)
 {
-    enum { AV_SHORT = 16, AV_LONG = 48, GRH_BYTES = 40, MULTICAST = 0xffffff };
     uint8_t *w = qp->wqe.raw, *av = w + CTRL_BYTES, msg[GRH_BYTES + UD_MAX];
     bool extended = ldl_be_p(av + 8) >> 31;
-    bool grh = extended && ldl_be_p(av + 28) >> 30 & 1;
     Mlx5Sg sg = sg_send(qp, CTRL_BYTES + (extended ? AV_LONG : AV_SHORT));
     uint64_t total = sg_bytes(sg);
-    Step step = STEP_DONE;
+    Step step;
     Mlx5Span span;
-    Mlx5Qp *peer;
 
     if (total > UD_MAX) {
         return send_failed(qp, SYN_LOCAL_LENGTH);
@@ -159,16 +200,12 @@ Step ud_step(Mlx5Qp *qp)
         break;
     }
     memset(msg, 0, GRH_BYTES);
-    if (grh) {
+    if (has_grh(av)) {
         ud_grh(qp, av, msg, total);
     }
-    if (grh && (ldl_be_p(av + 8) & 0xffffff) == MULTICAST) {
-        ud_multicast(qp, av, msg, GRH_BYTES + total);
-    } else {
-        peer = ud_peer(qp, av, grh);
-        if (peer && MLX5_GET(qpc, qp->ctx, st) != MLX5_ST_QP0) {
-            step = ud_deliver(qp, peer, msg, GRH_BYTES + total, grh, true);
-        }
+    step = ud_local(qp, av, msg, GRH_BYTES + total);
+    if (step == STEP_DONE && ud_far(qp, av)) {
+        mlx5_wire_datagram(qp, msg, GRH_BYTES + total);
     }
     if (step == STEP_DONE) {
         send_done(qp, total);

@@ -277,7 +277,9 @@ void hca_post(Hca *h, uint8_t op, uint32_t imm, const void *segs, unsigned len)
     stl_be_p(w + 4, h->qpn << 8 | DIV_ROUND_UP(16 + len, 16));
     w[11] = 2 << 2;
     stl_be_p(w + 12, imm);
-    memcpy(w + 16, segs, len);
+    if (len) {
+        memcpy(w + 16, segs, len);
+    }
     for (unsigned at = 0; at < 16 + len; at += 64) {
         memcpy(hca_mem(h, sq + h->sq_pi++ % SQ_NBB * 64), w + at, 64);
     }

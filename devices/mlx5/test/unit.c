@@ -5,6 +5,7 @@
  */
 #include "check.h"
 #include "ats.h"
+#include "wired.h"
 
 static int number, failed;
 
@@ -484,7 +485,8 @@ int main(void)
         { "delivery", t_delivery }, { "own_doorbell", t_own_doorbell },
         { "ats", t_ats },
         { "ats_crossed", t_ats_crossed }, { "srq", t_srq }, { "xrc", t_xrc }, { "cq", t_cq },
-        { "multicast", t_multicast }, { "inject", t_inject },
+        { "multicast", t_multicast },
+        { "wire", t_wire }, { "wire_cut", t_wire_cut }, { "inject", t_inject },
     };
 
     printf("KTAP version 1\n1..%zu\n", ARRAY_SIZE(tests));
