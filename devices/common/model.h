@@ -29,10 +29,12 @@
 typedef const Property ModelProperty;
 #define MODEL_PROPERTIES_END
 #define model_set_reset(dc, f) device_class_set_legacy_reset(dc, f)
+#define model_reset_of(dc) ((dc)->legacy_reset)
 #else
 typedef Property ModelProperty;
 #define MODEL_PROPERTIES_END DEFINE_PROP_END_OF_LIST(),
 #define model_set_reset(dc, f) ((dc)->reset = (f))
+#define model_reset_of(dc) ((dc)->reset)
 #endif
 
 /*
