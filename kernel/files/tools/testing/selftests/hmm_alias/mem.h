@@ -22,6 +22,12 @@ static inline size_t nr_pages(size_t size)
  */
 void *map_aligned(size_t size, bool thp, void **map, size_t *map_size);
 
+/*
+ * A userfaultfd that is told of each page fault on memory that is not there. The
+ * fault waits until UFFDIO_ZEROPAGE or the like. Returns it, or a negative errno.
+ */
+int uffd_missing(void *addr, size_t len);
+
 /* Word @index of what a FILL of ivgpu with @seed writes */
 static inline uint64_t pattern_word(uint64_t seed, uint64_t index)
 {

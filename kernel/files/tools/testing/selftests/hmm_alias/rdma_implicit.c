@@ -3,12 +3,10 @@
  * Implicit MRs: one for the whole address space, which the driver makes of
  * parts (in mlx5 children of 1 GiB) that come and go with the memory.
  */
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <linux/userfaultfd.h>
 
 #include "fixture.h"
@@ -144,21 +142,6 @@ TEST_F_TIMEOUT(rdma_implicit, drop, 120)
 	ASSERT_EQ(0, rdma_env_reconnect(env));
 }
 
-static int uffd_open(void *addr, size_t len)
-{
-	struct uffdio_api api = { .api = UFFD_API };
-	struct uffdio_register reg = {
-		.range = { .start = (uintptr_t)addr, .len = len },
-		.mode = UFFDIO_REGISTER_MODE_MISSING,
-	};
-	int fd = syscall(__NR_userfaultfd, O_CLOEXEC);
-
-	if (fd < 0 || ioctl(fd, UFFDIO_API, &api) ||
-	    ioctl(fd, UFFDIO_REGISTER, &reg))
-		return -errno;
-	return fd;
-}
-
 struct dereg {
 	struct ibv_mr *mr;
 	atomic_int done;
@@ -202,7 +185,7 @@ static void check_dereg(struct __test_metadata *_metadata,
 		ASSERT_EQ(0, peer_op(env, self->mr, IBV_WR_RDMA_READ,
 				     mem + SIZE - 1, 1));
 	}
-	uffd = uffd_open(mem, PAGE);
+	uffd = uffd_missing(mem, PAGE);
 	ASSERT_LE(0, uffd);
 	ASSERT_EQ(0, rdma_post(&env->peer, &wr, 0));
 	ASSERT_EQ((ssize_t)sizeof(msg), read(uffd, &msg, sizeof(msg)));

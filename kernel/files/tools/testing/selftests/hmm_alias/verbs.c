@@ -144,7 +144,8 @@ static int end_create(struct rdma_end *end)
 	if (ret)
 		return ret;
 
-	end->pd = ibv_alloc_pd(end->ctx);
+	if (!end->twin)
+		end->pd = ibv_alloc_pd(end->ctx);
 	if (!end->pd)
 		return -errno;
 	end->chan = ibv_create_comp_channel(end->ctx);
@@ -172,6 +173,23 @@ int rdma_end_open(struct rdma_end *end, const char *name)
 	return ret;
 }
 
+int rdma_end_twin(struct rdma_end *twin, const struct rdma_end *end)
+{
+	int ret;
+
+	*twin = (struct rdma_end) {
+		.ctx = end->ctx,
+		.pd = end->pd,
+		.twin = true,
+		.cpu = end->cpu,
+		.faults_write = end->faults_write,
+	};
+	ret = end_create(twin);
+	if (ret)
+		rdma_end_close(twin);
+	return ret;
+}
+
 int rdma_peer_open(struct rdma_end *end)
 {
 	return rdma_end_open(end, getenv("RDMA_PEER"));
@@ -185,9 +203,9 @@ void rdma_end_close(struct rdma_end *end)
 		ibv_destroy_cq(end->cq);
 	if (end->chan)
 		ibv_destroy_comp_channel(end->chan);
-	if (end->pd)
+	if (end->pd && !end->twin)
 		ibv_dealloc_pd(end->pd);
-	if (end->ctx)
+	if (end->ctx && !end->twin)
 		ibv_close_device(end->ctx);
 	memset(end, 0, sizeof(*end));
 }

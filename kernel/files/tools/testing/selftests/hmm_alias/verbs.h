@@ -36,6 +36,7 @@ struct rdma_addr {
  * @qp: queue pair
  * @atomic_write: @qp has ATOMIC WRITE, which libmlx5 does not offer
  * @cpu: the device has no DMA engine: the CPU copies, as in rxe
+ * @twin: @ctx and @pd belong to another end
  * @faults_write: a page fault is for writing if the MR is writable, whatever
  *	the access is: mlx5 is not told
  * @gid_index: which GID of the port @addr holds
@@ -49,6 +50,7 @@ struct rdma_end {
 	struct ibv_qp *qp;
 	bool atomic_write;
 	bool cpu;
+	bool twin;
 	bool faults_write;
 	int gid_index;
 	struct rdma_addr addr;
@@ -68,6 +70,11 @@ int rdma_end_open(struct rdma_end *end, const char *name);
 /* The other end of a connection: a device of its own if RDMA_PEER names one */
 int rdma_peer_open(struct rdma_end *end);
 void rdma_end_close(struct rdma_end *end);
+/*
+ * Another end of the same device and PD, so that MRs of @end are its own as well.
+ * It is closed before @end.
+ */
+int rdma_end_twin(struct rdma_end *twin, const struct rdma_end *end);
 int rdma_end_connect(struct rdma_end *end, const struct rdma_addr *remote);
 /* To be connected anew, with a new address; drops what is queued. */
 int rdma_end_reset(struct rdma_end *end);
