@@ -185,6 +185,7 @@ static void cmd_exec(Mlx5Dev *d, const void *in, unsigned inlen,
     uint8_t status = MLX5_ST_BAD_OP;
     const char *name = NULL;
 
+    d->stat.commands++;
     if (op < ARRAY_SIZE(commands) && commands[op].fn) {
         name = commands[op].name;
         status = op == (d->inject.fail_cmd & 0xffff) ?

@@ -11,6 +11,7 @@
 
 #define SIZE		(2 * MIB)
 #define ALLOC_PD	0x800
+#define MOVES		8
 
 FIXTURE(hca) {
 	struct rdma_env env;
@@ -68,6 +69,61 @@ TEST_F(hca, counters)
 	umrs = stat_of(self, "stat-umrs");
 	ASSERT_EQ(0, gpu_place(&env->gpu, env->mem, SIZE, IVGPU_PLACE_RAM));
 	EXPECT_LT(umrs, stat_of(self, "stat-umrs"));
+}
+
+/* What the HCA is asked to do for an MR, all of whose pages move back and forth */
+struct cost {
+	uint64_t faults, umrs, commands;
+};
+
+static void measure(struct __test_metadata *_metadata,
+		    struct _test_data_hca *self, struct ibv_mr *mr,
+		    struct cost *cost)
+{
+	struct rdma_env *env = &self->env;
+	struct ibv_mr *was = env->mr;
+	int i;
+
+	env->mr = mr;
+	EXPECT_EQ(0, rdma_env_read(env, 0, SIZE));
+	cost->faults = stat_of(self, "stat-faults");
+	cost->umrs = stat_of(self, "stat-umrs");
+	cost->commands = stat_of(self, "stat-commands");
+	for (i = 0; i < MOVES; i++) {
+		ASSERT_LE(0, gpu_place(&env->gpu, env->mem, SIZE, i % 2 ?
+				       IVGPU_PLACE_VRAM : IVGPU_PLACE_RAM));
+		EXPECT_EQ(0, rdma_env_read(env, 0, SIZE));
+	}
+	cost->faults = stat_of(self, "stat-faults") - cost->faults;
+	cost->umrs = stat_of(self, "stat-umrs") - cost->umrs;
+	cost->commands = stat_of(self, "stat-commands") - cost->commands;
+	env->mr = was;
+	printf("# %d moves: %llu faults, %llu UMRs, %llu commands\n", MOVES,
+	       (unsigned long long)cost->faults,
+	       (unsigned long long)cost->umrs,
+	       (unsigned long long)cost->commands);
+}
+
+/*
+ * A part of an implicit MR goes with its last page, and comes with the next. That
+ * is a few UMRs more for each move, and no command: its mkey is one of a pool.
+ */
+TEST_F(hca, implicit_parts)
+{
+	struct rdma_env *env = &self->env;
+	struct cost explicit, implicit;
+	struct ibv_mr *mr;
+
+	mr = ibv_reg_mr(env->own.pd, NULL, SIZE_MAX,
+			RDMA_ACCESS | IBV_ACCESS_ON_DEMAND);
+	ASSERT_NE(NULL, mr);
+	measure(_metadata, self, env->mr, &explicit);
+	ASSERT_LE(0, gpu_place(&env->gpu, env->mem, SIZE, IVGPU_PLACE_VRAM));
+	measure(_metadata, self, mr, &implicit);
+	EXPECT_GE(explicit.umrs + 8 * MOVES, implicit.umrs);
+	EXPECT_GE(explicit.commands + 4 * MOVES, implicit.commands);
+	EXPECT_EQ(0, ibv_dereg_mr(mr));
+	EXPECT_EQ(0, rdma_env_cpu(env, 0, SIZE));
 }
 
 /* The firmware refuses a command: the program hears of it, once. */
