@@ -25,6 +25,8 @@ guest or, if it contains a slash, a file of the host that is copied in.
   -o DIR	keep console.log, out, files/, qemu.log, trace here
 		(default: build/log/run-TOPOLOGY-KERNEL)
   -a ARGS	more kernel arguments
+  -d ROOT	a disk with the programs of lab/roots/ROOT, for the guest's
+		in-root; a job that has the words "in-root ROOT" needs no -d
   -x FILE	more excuses for the kernel log, as in lab/allow
   -p N:DIR	as machine N, 0 or 1, of the two of lab/pair.sh: what is between
 		them are sockets in DIR. Jobs see N as PAIR
@@ -47,14 +49,15 @@ END
 }
 
 topology=${TOPOLOGY:-switch} kernel=$(kernel_name) limit=120 dir='' more=''
-allow=() quiet=0 interactive=0 record=0 pair=''
-while getopts t:k:T:o:a:x:p:rqih opt; do
+disk='' allow=() quiet=0 interactive=0 record=0 pair=''
+while getopts t:k:T:o:a:d:x:p:rqih opt; do
 	case $opt in
 	t) topology=$OPTARG ;;
 	k) kernel=$OPTARG ;;
 	T) limit=$OPTARG ;;
 	o) dir=$OPTARG ;;
 	a) more=$OPTARG ;;
+	d) disk=$OPTARG ;;
 	x) allow+=("$OPTARG") ;;
 	p) pair=$OPTARG ;;
 	r) record=1 ;;
@@ -73,12 +76,16 @@ esac
 case $limit in
 ''|*[!0-9]*|0) die "$E_USAGE" "-T wants seconds, not '$limit'" ;;
 esac
+[[ ! " $* " =~ " in-root "([a-z0-9-]+)" " ]] || disk=${BASH_REMATCH[1]}
 known_kernel "$kernel"
 topology_files "$topology" >/dev/null
 image=$(kernel_image "$kernel")
 [ -f "$image" ] || die "$E_BUILD" "$image is not built (make kernel)"
 command -v qemu-system-x86_64 >/dev/null ||
 	die "$E_PACKAGE" "qemu-system-x86_64 not found, package qemu-system-x86"
+
+# What the guest must find of it
+disk_pci='0000:00:05.0 1af4:1001 0x010000 bar0=128 bar1=4096 bar4=16384'
 
 # Two runs must not share a directory; only the default one may move aside.
 lock_dir() {
@@ -120,6 +127,15 @@ for table in ${acpi[0]+"${acpi[@]}"}; do
 		die "$E_BUILD" "lab/acpi/$table.asl: see $dir/iasl.log"
 	machine+=(-acpitable "file=$dir/$table.aml")
 done
+
+# --- a disk, below the root complex as the lab's other devices are
+if [ -n "$disk" ]; then
+	disk=$("$LAB/root.sh" "$disk")
+	machine+=(-drive "if=none,id=root,format=raw,readonly=on,file=$disk"
+		-device virtio-blk-pci,bus=pcie.0,addr=0x5,drive=root)
+	[ ! -f "$guest/pci" ] || sed -i "/^0000:00:04\.0 /a $disk_pci" "$guest/pci"
+	cp "$LAB"/programs/* "$overlay/lab/"
+fi
 
 # --- the job
 if [ "$interactive" -eq 1 ]; then

@@ -52,11 +52,14 @@ mirrors() {
 	archives | awk '$2 !~ /-/ && !seen[$1]++ { print $1 }'
 }
 
-# apt_index URI SUITE TYPE: our apt's state is what this archive has. TYPE is deb or
-# deb-src.
+# apt_index URI SUITE TYPE: our apt's state is what this archive has. TYPE is deb,
+# deb-src or both.
 apt_index() {
-	local targets=Packages
-	[ "$3" = deb ] || targets=Sources
+	local targets='Packages Sources'
+	case $3 in
+	deb) targets=Packages ;;
+	deb-src) targets=Sources ;;
+	esac
 	need_space "$PF_CACHE" 100 "the package index of $2"
 	mkdir -p "$apt/lists/partial" "$apt/cache/archives/partial" "$PF_LOG"
 	: >"$log"

@@ -32,7 +32,8 @@ install)
 tree | refresh | series)
 	;;
 kernel | demo | shell)
-	groups="$groups guest" makes="$makes $boots" memory=$guest_memory ;;
+	groups="$groups guest" makes="$makes $boots" memory=$guest_memory
+	[ -z "${APP:-}" ] || groups="$groups root" makes="$makes cache/root:1000" ;;
 bench | stress)
 	groups="$groups guest" makes="$makes $boots $kernels" memory=$guest_memory ;;
 check)
@@ -45,11 +46,11 @@ deb)
 test)
 	groups="$groups guest model check" makes="$makes $boots $checks" memory=$guest_memory ;;
 test-all)
-	groups="$groups guest model check fuzz bare" memory=$guest_memory
-	makes="$makes $boots $checks $kernels build/bare:5000" ;;
+	groups="$groups guest model root check fuzz bare" memory=$guest_memory
+	makes="$makes $boots $checks $kernels cache/root:1000 build/bare:5000" ;;
 test-long)
-	groups="$groups guest model check fuzz matrix deb bare" memory=$guest_memory
-	makes="$makes $boots $checks $kernels build/bare:5000 build/matrix:5000 build/kernel-deb:12000" ;;
+	groups="$groups guest model root check fuzz matrix deb bare" memory=$guest_memory
+	makes="$makes cache/root:1000 $boots $checks $kernels build/bare:5000 build/matrix:5000 build/kernel-deb:12000" ;;
 *)
 	die "$E_USAGE" "usage: preflight.sh VERB; no verb '$verb'" ;;
 esac

@@ -43,6 +43,8 @@ command_of() {
 			kernel/check-matrix.sh all' ;;
 	model)
 		echo 'rm -rf build/devices && devices/build.sh mlx5' ;;
+	root)
+		echo 'lab/root.sh -r igt' ;;
 	fuzz)
 		echo 'devices/test.sh fuzz 1' ;;
 	deb)
