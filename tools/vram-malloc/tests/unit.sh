@@ -1,0 +1,44 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# unit.sh: vram-malloc.so on a machine without a device: its parts with ASan and
+# UBSan, and preloaded into a program whose libibverbs is a fake. KTAP.
+
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(cd "$here/../../.." && pwd)
+# shellcheck source=scripts/ktap.sh
+. "$root/scripts/ktap.sh"
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+cc=(gcc -std=gnu11 -Wall -Wextra -Werror -g -I"$here/..")
+library=$root/build/tools/vram-malloc.so
+
+build() {
+	make -s -C "$here/.."
+	"${cc[@]}" -fsanitize=address,undefined -fno-sanitize-recover=all \
+		-DINSTANCES="\"$tmp/instances\"" -o "$tmp/unit" \
+		"$here"/{unit.c,../pattern.c,../decisions.c}
+	"${cc[@]}" -shared -fPIC -o "$tmp/libfake.so" "$here/fake.c"
+	"${cc[@]}" -o "$tmp/program" "$here/program.c" "$tmp/libfake.so"
+}
+
+# own LINES ARG: the program has its own exit code and output, and so many lines
+# are the library's
+own() {
+	local rc=0
+	LD_PRELOAD=$library VRAM_MALLOC_DEVICE=ffff:1f:1f.7 "$tmp/program" "$2" \
+		>"$tmp/out" 2>"$tmp/err" || rc=$?
+	cat "$tmp/out" "$tmp/err"
+	[ "$rc" -eq 42 ] && [ "$(grep -vc '^vram-malloc: ' "$tmp/err")" -eq 0 ] &&
+		[ "$(wc -l <"$tmp/err")" -eq "$1" ] &&
+		{ [ "$2" = nothing ] || [ "$(cat "$tmp/out")" = mine ]; }
+}
+
+ktap_begin
+ktap_test build build
+ktap_suite unit "$tmp/unit"
+ktap_test "a program that registers, without a device" own 1 registers
+ktap_test "a program that does not register" own 1 nothing
+ktap_test "a program that forks" own 2 fork
+ktap_end
