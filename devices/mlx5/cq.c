@@ -18,18 +18,28 @@ static Mlx5Cq *cq_get(Mlx5Dev *d, uint32_t cqn)
     return g_hash_table_lookup(d->cqs, GUINT_TO_POINTER(cqn));
 }
 
+static uint32_t cq_unseen(const Mlx5Cq *cq)
+{
+    return (cq->pi - cq->ci) & 0xffffff;
+}
+
 /* The driver says in the doorbell record how far it has got. */
-static bool cq_full(Mlx5Dev *d, Mlx5Cq *cq)
+static void cq_look(Mlx5Dev *d, Mlx5Cq *cq)
 {
     uint32_t rec;
 
-    if (((cq->pi - cq->ci) & 0xffffff) < cq->ncqe) {
-        return false;
-    }
     if (!mlx5_dma(d, MLX5_GET(cqc, cq->ctx, dbr_addr), &rec, 4, false)) {
         cq->ci = be32_to_cpu(rec) & 0xffffff;
     }
-    return ((cq->pi - cq->ci) & 0xffffff) >= cq->ncqe;
+}
+
+static bool cq_full(Mlx5Dev *d, Mlx5Cq *cq)
+{
+    if (cq_unseen(cq) < cq->ncqe) {
+        return false;
+    }
+    cq_look(d, cq);
+    return cq_unseen(cq) >= cq->ncqe;
 }
 
 /* There was no room for a completion: the CQ is of no use any more. */
@@ -167,6 +177,11 @@ static uint8_t cq_resize(Mlx5Dev *d, Mlx5Cq *cq, const void *in, unsigned inlen)
                                      MLX5_GET(cqc, ctx, page_offset),
                                      (uint64_t)ncqe * stride)) {
         return MLX5_ST_BAD_PARAM;
+    }
+    cq_look(d, cq);
+    if (cq_unseen(cq) > ncqe) {
+        mlx5_buf_free(&buf);
+        return MLX5_ST_OUTS_CQES;
     }
     mlx5_cqe(d, cq->cqn, cqe, MLX5_CQE_RESIZE, false);
     mlx5_buf_free(&cq->buf);

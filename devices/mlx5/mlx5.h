@@ -259,7 +259,7 @@ enum {
     MLX5_ST_OK = 0, MLX5_ST_INT_ERR = 1, MLX5_ST_BAD_OP = 2,
     MLX5_ST_BAD_PARAM = 3, MLX5_ST_BAD_SYS_STATE = 4, MLX5_ST_BAD_RES = 5,
     MLX5_ST_RES_BUSY = 6, MLX5_ST_BAD_RES_STATE = 9, MLX5_ST_BAD_INDEX = 0xa,
-    MLX5_ST_NO_RES = 0xf,
+    MLX5_ST_NO_RES = 0xf, MLX5_ST_OUTS_CQES = 0x40,
 };
 void mlx5_cmd_doorbell(Mlx5Dev *d, uint32_t slots);
 

@@ -376,15 +376,18 @@ static void t_cq(void)
 
     open_both(NULL, MLX5_ST_RC);
     rdma(OP_WRITE, a.base + DATA, a.key, d, b.key, 8);
+    rdma(OP_WRITE, a.base + DATA, a.key, d, b.key, 8);
     CHECK(resize_cq(&a, 20) == MLX5_ST_BAD_PARAM);
+    CHECK(resize_cq(&a, 0) == MLX5_ST_OUTS_CQES);
     CHECK(!resize_cq(&a, 2));
+    CHECK(hca_poll(&a, NULL) == MLX5_CQE_REQ);
     CHECK(hca_poll(&a, NULL) == MLX5_CQE_REQ);
     CHECK(hca_poll(&a, NULL) == MLX5_CQE_RESIZE);
     for (int i = 0; i < 5; i++) {
         rdma(OP_WRITE, a.base + DATA, a.key, d, b.key, 8);
     }
-    /* indexes 2 to 5 of 4: two of them with the other owner bit */
-    for (int i = 2; i < 6; i++) {
+    /* indexes 3 to 6 of 4: three of them with the other owner bit */
+    for (int i = 3; i < 7; i++) {
         CHECK(hca_mem(&a, CQ2_BUF + i % 4 * 64)[63] == !!(i & 4));
     }
     while ((eqe = hca_event(&a, false)) && eqe[1] != MLX5_EV_CQ_ERROR) {
