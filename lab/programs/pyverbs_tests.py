@@ -7,7 +7,8 @@ usage: pyverbs_tests.py [GLOB]...
 A test's name is MODULE.CLASS.TEST, as in test_odp.OdpTestCase.test_odp_rc_traffic.
 Only tests that a GLOB names run, when there is one, and only those that the
 variable TEST names, when it is set. The variable RDMA names the device. A test
-that takes longer than LIMIT seconds fails. Exit code 1: a test failed.
+that takes longer than LIMIT seconds fails. One that pyverbs.not beside this file
+names is a skip. Exit code 1: a test failed.
 """
 
 import fnmatch
@@ -91,6 +92,20 @@ def flat(suite):
             yield test
 
 
+def not_run():
+    """Return "GLOB, REASON" of each line of pyverbs.not."""
+    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "pyverbs.not")
+    with open(path, encoding="utf-8") as file:
+        return [line.rstrip().split("\t") for line in file if line[0] != "#"]
+
+
+def skip_if_named(test, names):
+    """Make a skip of a test that is not run."""
+    for glob, reason in names:
+        if fnmatch.fnmatchcase(name(test), glob):
+            setattr(test, "setUp", lambda: test.skipTest(reason))
+
+
 def late(*_):
     """Fail the test that is running."""
     raise TimeoutError(f"no end within {LIMIT} s")
@@ -113,6 +128,9 @@ def main():
     chosen = [test for test in flat(suite)
               if fnmatch.fnmatchcase(name(test), wanted)
               and any(fnmatch.fnmatchcase(name(test), glob) for glob in globs)]
+    names = not_run()
+    for test in chosen:
+        skip_if_named(test, names)
     result = Ktap(len(chosen))
     unittest.TestSuite(chosen).run(result)
     return 0 if result.wasSuccessful() else 1
