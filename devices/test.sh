@@ -1,8 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# test.sh unit [MODEL...]: tests of the models' cores without a guest, with a small
-# stand-in for QEMU and with ASan and UBSan.
+# test.sh unit [MODEL...]: tests of the models without a guest, with ASan and
+# UBSan: MODEL/test/unit.c with a small stand-in for QEMU, MODEL/test/unit.py with
+# the installed QEMU's qtest. The last of those writes random commands for 20 s;
+# SEED=n repeats it.
 # test.sh fuzz SECONDS [MODEL...]: each model's fuzz target, for so long, or for
 # 10^7 inputs; what it finds is left in build/devices-test. It begins with the
 # corpus in devices/MODEL/test/corpus.tar.xz.
@@ -37,7 +39,20 @@ with_clang() {
 }
 
 unit() {
-	build "$1" unit && "$out/$1-unit" 2>"$out/$1-unit.err"
+	if [ -f "$devices/$1/test/unit.py" ]; then
+		with_qtest "$1"
+	else
+		build "$1" unit && "$out/$1-unit" 2>"$out/$1-unit.err"
+	fi
+}
+
+with_qtest() {
+	make -s -C "$devices" -j "$(nproc)" MODEL="$1" QEMU="$qemu" OUT="$out/asan" \
+		LINUX="$PF_BUILD/linux" \
+		CC='gcc -fsanitize=address,undefined -fno-sanitize=alignment' >&2 || return
+	SANITIZER=$(gcc -print-file-name=libasan.so) PYTHONDONTWRITEBYTECODE=1 \
+		PYTHONPATH=$devices/test QEMU_LOG=$out/$1-unit.err \
+		python3 "$devices/$1/test/unit.py" "$out/asan/$1-model.so" 20 ${SEED:+"$SEED"}
 }
 
 # corpus MODEL: what is in the tree and what was found before, in one directory
@@ -76,7 +91,7 @@ merge() {
 
 # models PROGRAM: those that have one
 models() {
-	(cd "$devices" && ls -d -- */test/"$1.c") | sed 's|/.*||'
+	(cd "$devices" && ls -d -- */test/"$1".[cp]*) | sed 's|/.*||'
 }
 
 what=${1:-} seconds=

@@ -119,9 +119,9 @@ static void stats_init(Object *obj)
 static ModelProperty bmg_properties[] = {
     DEFINE_PROP_SIZE("vram", Bmg, vram_size, 1 * GiB),
     DEFINE_PROP_SIZE("bar", Bmg, bar2_size, 0),
-    DEFINE_PROP_BOOL("tlb", Bmg, use_tlb, true),
-    DEFINE_PROP_BOOL("deaf", Bmg, deaf, false),
-    DEFINE_PROP_BOOL("trace", Bmg, trace, false),
+    DEFINE_PROP_BOOL("x-tlb", Bmg, use_tlb, true),
+    DEFINE_PROP_BOOL("x-deaf", Bmg, deaf, false),
+    DEFINE_PROP_BOOL("x-trace", Bmg, trace, false),
     MODEL_PROPERTIES_END
 };
 

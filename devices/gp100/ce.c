@@ -149,6 +149,10 @@ static bool copy(Gp100 *s, Channel *ch, uint64_t inst, bool *faulted,
                  gp100_bits(m(ch, DST_PHYS_MODE), 1, 0) == 0 };
 
     if (!ch->line && !ch->line_done) {
+        if (s->hang_copies) {
+            ch->wait = HUNG;
+            return false;
+        }
         s->copies++;
         TRACE(s, "copy %08x %s%" PRIx64 " -> %s%" PRIx64 " %u x %u", launch,
               in.physical ? in.vram ? "vram:" : "host:" : "", in.addr,

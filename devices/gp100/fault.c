@@ -72,9 +72,13 @@ void gp100_fault(Gp100 *s, int unit, const Fault *fault)
 /* GET is the driver's; a number that is no entry would never meet PUT */
 void gp100_fault_get(Gp100 *s, uint32_t value)
 {
+    uint32_t put = *gp100_reg(s, 0x2a80);
+
     value %= s->fault_entries;
     *gp100_reg(s, 0x2a7c) = value;
-    if (value == *gp100_reg(s, 0x2a80)) {
+    s->taken = s->buffered -
+               (put + s->fault_entries - value) % s->fault_entries;
+    if (value == put) {
         s->fault_intr = false;
     }
     gp100_intr_update(s);

@@ -140,10 +140,14 @@ void gp100_fifo_replay(Gp100 *s)
     gp100_fifo_kick(s);
 }
 
-/* Is the page still missing that this channel waits for? */
+/*
+ * Is the page still missing that this channel waits for, and has the driver read
+ * about it? Of a fault that found the buffer full it knows nothing.
+ */
 static bool unresolved(Gp100 *s, const Channel *ch)
 {
-    return ch->wait == WAIT_REPLAY &&
+    return ch->wait == WAIT_REPLAY && ch->reported &&
+           ch->reported <= s->taken &&
            !gp100_va_mapped(s, ch->fault.inst, ch->fault.va, ch->fault.write);
 }
 
@@ -191,9 +195,12 @@ void gp100_fifo_cancel(Gp100 *s)
 /* The channel has to wait. */
 Step gp100_channel_fault(Gp100 *s, Channel *ch, int unit, const Fault *fault)
 {
+    uint64_t buffered = s->buffered;
+
     ch->wait = fault->replayable ? WAIT_REPLAY : WAIT_RECOVERY;
     ch->fault = *fault;
     gp100_fault(s, unit, fault);
+    ch->reported = s->buffered == buffered ? 0 : s->buffered;
     return STEP_WAIT;
 }
 
@@ -203,7 +210,7 @@ static bool run(Gp100 *s, uint32_t chid)
     Channel *ch = &s->channels[chid];
     int i;
 
-    if (ch->wait == WAIT_SEMAPHORE) {
+    if (ch->wait == WAIT_SEMAPHORE || (ch->wait == HUNG && !s->hang_copies)) {
         ch->wait = RUN;
     }
     ch->turn = 0;
@@ -232,7 +239,7 @@ void gp100_fifo_run(void *opaque)
 
         if (ch->enabled && ch->runlist && gp100_channel_bound(s, i)) {
             more |= run(s, i);
-            polls |= ch->wait == WAIT_SEMAPHORE;
+            polls |= ch->wait == WAIT_SEMAPHORE || ch->wait == HUNG;
         }
     }
     if (more) {

@@ -77,14 +77,17 @@ typedef struct TlbEntry {
     bool valid, vram, ro;
 } TlbEntry;
 
-/* Why a channel does not go on */
-typedef enum Wait { RUN, WAIT_SEMAPHORE, WAIT_REPLAY, WAIT_RECOVERY } Wait;
+/* Why a channel does not go on; HUNG: a test has said so */
+typedef enum Wait {
+    RUN, WAIT_SEMAPHORE, WAIT_REPLAY, WAIT_RECOVERY, HUNG
+} Wait;
 
 typedef struct Channel {
     bool enabled;
     int runlist;                /* that it is on, from 1; 0: none */
     Wait wait;
     Fault fault;                /* that it waits for */
+    uint64_t reported;          /* its number in the buffer; 0: found it full */
     uint32_t gp_get, gp_put;
     uint64_t pb;                /* rest of the push buffer: address, words */
     uint32_t pb_left;
@@ -120,11 +123,13 @@ struct Gp100 {
     TlbEntry tlb[TLB_SIZE];
 
     bool trace;
-    uint32_t fail_copies;       /* so many copies end with a fault, from now */
+    uint64_t fail_copies;       /* so many copies end with a fault, from now */
+    uint64_t hang_copies;       /* not 0: copies do not begin until it is 0 */
     uint64_t copies;            /* launched, and faults reported: for tests */
     uint64_t faults;
     uint64_t buffered;          /* those that found room in the buffer, ... */
     uint64_t overflows;         /* ... and those that did not */
+    uint64_t taken;             /* of the buffered ones, by the driver */
 };
 
 static inline uint32_t *gp100_reg(Gp100 *s, uint32_t addr)

@@ -219,7 +219,7 @@ static void gp100_reset(DeviceState *dev)
 
     s->intr_mask[0] = s->intr_mask[1] = 0;
     s->msi_sent = s->fault_intr = false;
-    s->fault_seen = s->buffered;
+    s->fault_seen = s->taken = s->buffered;
     s->cancel = 0;
     s->time_offset = 0;
     timer_del(s->alarm);
@@ -232,25 +232,22 @@ static ModelProperty gp100_properties[] = {
     DEFINE_PROP_SIZE("vram", Gp100, vram_size, 1 * GiB),
     DEFINE_PROP_SIZE("bar1", Gp100, bar1_size, 512 * MiB),
     DEFINE_PROP_UINT32("fault-entries", Gp100, fault_entries, FAULT_ENTRIES),
-    DEFINE_PROP_BOOL("trace", Gp100, trace, false),
+    DEFINE_PROP_BOOL("x-trace", Gp100, trace, false),
     MODEL_PROPERTIES_END
 };
 
 static const ModelStat gp100_stats[] = {
-    { "copies", offsetof(Gp100, copies) },
-    { "faults", offsetof(Gp100, faults) },
-    { "buffered", offsetof(Gp100, buffered) },
-    { "overflows", offsetof(Gp100, overflows) },
+    { "stat-copies", offsetof(Gp100, copies) },
+    { "stat-faults", offsetof(Gp100, faults) },
+    { "stat-buffered", offsetof(Gp100, buffered) },
+    { "stat-overflows", offsetof(Gp100, overflows) },
+    { "x-fail-copies", offsetof(Gp100, fail_copies), true },
+    { "x-hang-copies", offsetof(Gp100, hang_copies), true },
     { }
 };
 
-/* What a test sets and reads by QMP, qom-set and qom-get, while it runs */
 static void gp100_init(Object *obj)
 {
-    Gp100 *s = GP100(obj);
-
-    object_property_add_uint32_ptr(obj, "fail-copies", &s->fail_copies,
-                                   OBJ_PROP_FLAG_READWRITE);
     model_add_stats(obj, gp100_stats);
 }
 

@@ -34,10 +34,3 @@ void error_propagate(Error **dst, Error *local)
 {
     abort();
 }
-
-ObjectProperty *object_property_add_uint32_ptr(Object *obj, const char *name,
-                                               const uint32_t *v,
-                                               ObjectPropertyFlags flags)
-{
-    return NULL;
-}

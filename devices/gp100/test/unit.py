@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""gp100.py LIBRARY [SECONDS [SEED]]: tests gp100-model without a guest, in KTAP.
+"""unit.py LIBRARY [SECONDS [SEED]]: tests gp100-model without a guest, in KTAP.
 
 LIBRARY is gp100-model.so; with SANITIZER=PATH that library is loaded before it.
 The test is the driver: it writes registers, page tables and push buffers, and looks
@@ -61,24 +61,25 @@ def pde(addr):
     return addr >> 4 | 2
 
 
-def channel(q, chid=0):
+def channel(q, chid=0, inst=INST, replay=False):
     """A space whose first 2 MiB are small pages, and channel CHID of it on."""
-    q.vram64(INST + 0x200, PD | 1 << 10, (1 << 49) - 1)
+    q.vram64(inst + 0x200, PD | 1 << 10 | replay * 0x30, (1 << 49) - 1)
     for level in range(3):
         q.vram64(PD + level * 0x1000, pde(PD + (level + 1) * 0x1000))
     q.vram64(PD + 0x3000, 0, pde(PT))
     for page, addr in ((GPFIFO, GPFIFO), (PUSH, PUSH), (USERD, USERD)):
         q.vram64(PT + (page >> 12) * 8, addr >> 4 | 1)
-    q.vram(INST + 8, USERD, 0)
-    q.vram(INST + 0x48, GPFIFO, 9 << 16)
-    q.vram(INST, *[0] * 2)
+    q.vram(inst + 8, USERD + chid * 0x200, 0)
+    q.vram(inst + 0x48, GPFIFO, 9 << 16)
+    q.vram(inst, *[0] * 2)
     # BAR1 shows the same space; USERD of all channels is in it
     q.wr(0x1704, 0x80000000 | INST >> 12)
     q.wr(0x2254, 0x10000000 | USERD >> 12)
-    q.wr(0x800000 + chid * 8, 0x80000000 | INST >> 12)
-    q.vram(0x70000, chid, 0)
+    q.wr(0x800000 + chid * 8, 0x80000000 | inst >> 12)
+    for other in range(chid + 1):
+        q.vram(0x70000 + other * 8, other, 0)
     q.wr(0x2270, 0x70000 >> 12)
-    q.wr(0x2274, 1)
+    q.wr(0x2274, chid + 1)
     q.wr(0x800004 + chid * 8, 0x400)
 
 
@@ -151,6 +152,59 @@ def test_unmapped(q):
     assert q.rd(0x100) & 0x100
     q.wr(0x259C, 1 << 0x15)
     assert not q.rd(0x100) & 0x100
+
+
+def test_overflow(q):
+    """
+    Of faults that find the buffer full the driver does not know, so it does not
+    give up on them. They come again with the next replay.
+    """
+    fault_page, lower = 0x100, INST - 0x1000
+    channel(q, 0, INST, True)
+    channel(q, 1, lower, True)
+    q.wr(0x1714, 0x80000000 | INST >> 12)
+    q.vram64(PT + fault_page * 8, 0x80000 >> 4 | 1)
+    q.wr(0x2A74, 0)
+    q.wr(0x2A70, fault_page << 12 | 1)
+    touch = (mthd(0x400, 8), 0, 0x180000, 0, 0x181000, 4096, 4096, 4096, 1,
+             mthd(0x300, 1), 0x382)
+    push(q, *touch, chid=0)
+    q.kick(1, 1)
+    assert (q.rd(0x2A7C), q.rd(0x2A80)) == (0, 1)
+    assert q.rd(0x409B00) == 0      # read by nobody yet
+    q.wr(0x2A7C, 1)
+    assert q.rd(0x409B00) == 0x80000000 | INST >> 12
+    q.wr(0x100CBC, 3 << 3)
+    assert q.rd(0x2800 + 0x150) == INST >> 12
+    assert q.rd(0x409B00) == 0
+    q.wr(0x100CBC, 1 << 3)
+    for _ in range(4):
+        q.rd(0)
+    assert (q.rd(0x2A7C), q.rd(0x2A80)) == (1, 0)
+    q.wr(0x2A7C, 0)
+    assert q.rd(0x409B00) == 0x80000000 | lower >> 12
+
+
+test_overflow.PROPS = ",fault-entries=2"
+
+
+def test_hang(q):
+    """A copy that hangs is done when it may, unless its channel is off."""
+    channel(q)
+    q.vram(0x80000, 0x12345678)
+    q.set("x-hang-copies", 1)
+    push(q, *copy(0x80000, RAM, dst_ram=True))
+    assert q.read32(RAM) == 0
+    q.set("x-hang-copies", 0)
+    q.kick(1)
+    assert q.read32(RAM) == 0x12345678
+    q.write32(RAM, 0)
+    q.set("x-hang-copies", 1)
+    push(q, *copy(0x80000, RAM, dst_ram=True), put=2)
+    q.wr(0x800004, 0x800)
+    q.set("x-hang-copies", 0)
+    q.kick(2)
+    assert q.read32(RAM) == 0
 
 
 def test_huge_copies(q):
@@ -246,4 +300,4 @@ def fuzz(q, seconds, seed):
 
 
 if __name__ == "__main__":
-    sys.exit(run_tests("gp100", Gpu, globals(), fuzz))
+    sys.exit(run_tests(Gpu, globals(), fuzz))

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""bmg.py LIBRARY [SECONDS [SEED]]: tests bmg-model without a guest, in KTAP.
+"""unit.py LIBRARY [SECONDS [SEED]]: tests bmg-model without a guest, in KTAP.
 
 LIBRARY is bmg-model.so; with SANITIZER=PATH that library is loaded before it.
 The last test writes random requests and commands for so many seconds, 20 by
@@ -385,4 +385,4 @@ def fuzz(gpu, seconds, seed):
 
 
 if __name__ == "__main__":
-    sys.exit(run_tests("bmg", Gpu, globals(), fuzz))
+    sys.exit(run_tests(Gpu, globals(), fuzz))

@@ -3,8 +3,10 @@
 
 The test is the guest. It sees one PCI device, whose BARs are mapped, and RAM.
 """
+import json
 import os
 import random
+import socket
 import struct
 import subprocess
 import sys
@@ -25,14 +27,22 @@ class Machine:
         args = ["qemu-system-x86_64", "-M", "q35", "-accel", "tcg", "-S",
                 "-m", "64M", "-nodefaults", "-display", "none",
                 "-qtest", "stdio", "-qtest-log", "none",
-                "-device", device + ",bus=pcie.0,addr=0x10"]
+                "-device", device + ",id=dut,bus=pcie.0,addr=0x10"]
+        ours, monitor = socket.socketpair()
+        args += ["-chardev", f"socket,id=qmp,fd={monitor.fileno()}",
+                 "-mon", "chardev=qmp,mode=control"]
+        self.monitor = ours.makefile("rw", encoding="utf-8")
         env = dict(os.environ, ASAN_OPTIONS="detect_leaks=0")
         env["LD_PRELOAD"] = f"{env.get('SANITIZER', '')} {library}"
-        self.errors = open("qemu.log", "w+", encoding="utf-8",
-                           errors="replace")
+        self.errors = open(os.environ.get("QEMU_LOG", "qemu.log"), "w+",
+                           encoding="utf-8", errors="replace")
         self.qemu = subprocess.Popen(args, stdin=subprocess.PIPE, env=env,
                                      stdout=subprocess.PIPE,
-                                     stderr=self.errors)
+                                     stderr=self.errors,
+                                     pass_fds=[monitor.fileno()])
+        ours.close()
+        monitor.close()
+        self.qmp("qmp_capabilities")
         self.bars = []
         at = 0x1000000000
         for bar in (0, 2):
@@ -60,6 +70,22 @@ class Machine:
             if line[0] != "IRQ":
                 assert line[0] == "OK", line
                 return line[1:]
+
+    def qmp(self, command, **arguments):
+        """What QMP's COMMAND returns."""
+        json.dump({"execute": command, "arguments": arguments}, self.monitor)
+        self.monitor.flush()
+        for line in self.monitor:
+            answer = json.loads(line)
+            assert "error" not in answer, answer
+            if "return" in answer:
+                return answer["return"]
+        raise AssertionError("QEMU has ended: " + self.log()[-2000:])
+
+    def set(self, name, value):
+        """Sets a property of the device."""
+        self.qmp("qom-set", path="/machine/peripheral/dut", property=name,
+                 value=value)
 
     def config(self, reg):
         self.ask(f"outl 0xcf8 {0x80000000 | 0x10 << 11 | reg:#x}")
@@ -102,12 +128,13 @@ class Machine:
         return self.qemu.wait(60)
 
 
-def run_tests(model, make, tests, fuzz):
+def run_tests(make, tests, fuzz):
     """main() of a model's tests: LIBRARY [SECONDS [SEED]]. Exit code.
 
-    make(library) is a Machine with works(), which shows that the model still
-    does what it has to; tests are functions named test_NAME, each with a machine
-    of its own; fuzz(machine, seconds, seed) is the last test.
+    make(library, props) is a Machine with works(), which shows that the model
+    still does what it has to; tests are functions named test_NAME, each with a
+    machine of its own, which has the properties in the function's PROPS, if it
+    has any; fuzz(machine, seconds, seed) is the last test.
     """
     library = os.path.abspath(sys.argv[1])
     seconds = float(sys.argv[2]) if len(sys.argv) > 2 else 20
@@ -118,7 +145,7 @@ def run_tests(model, make, tests, fuzz):
     failed = 0
     print(f"KTAP version 1\n1..{len(tests)}", flush=True)
     for number, (name, test) in enumerate(tests, 1):
-        machine = make(library)
+        machine = make(library, getattr(test, "PROPS", ""))
         why = None
         try:
             test(machine)
@@ -130,5 +157,5 @@ def run_tests(model, make, tests, fuzz):
         if why:
             failed = 1
             print("\n".join("# " + line for line in why.splitlines()))
-        print(f"{'not ' if why else ''}ok {number} {model}.{name}", flush=True)
+        print(f"{'not ' if why else ''}ok {number} {name}", flush=True)
     return failed
