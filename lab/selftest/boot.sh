@@ -31,14 +31,17 @@ ends() {
 	 echo $? >"$tmp/$n.rc") &
 }
 
-# attach SOCKET: what gdb does, after a time that is longer than the job may take
+# attach SOCKET: what gdb does, as soon as QEMU is there and then after a time
+# that is longer than the job may take
 attach() {
-	sleep 4
 	# shellcheck disable=SC2016 # gdb's $c
 	python3 -c 'if True:
-		import socket, sys
+		import socket, sys, time
 		gdb = socket.socket(socket.AF_UNIX)
-		gdb.connect(sys.argv[1])
+		end = time.time() + 120
+		while gdb.connect_ex(sys.argv[1]) and time.time() < end:
+			time.sleep(0.1)
+		time.sleep(4)
 		gdb.sendall(b"$c#63")	# continue
 		while gdb.recv(100): pass' "$1"
 }
