@@ -8,9 +8,9 @@
  *	VRAM_MALLOC_DEVICE=bdf	PCI address of the device (default: the first one
  *				whose driver is known: ivgpu, nouveau, xe)
  *	VRAM_MALLOC_PATTERN=n	1 to 15: fill each region with a pattern of that
- *				number when it is registered, and tell at the end
- *				whose words are in it. For programs that do not
- *				care what they transfer
+ *				number before a queue pair is ready to receive,
+ *				and tell at the end whose words are in it. For
+ *				programs that do not care what they transfer
  *	VRAM_MALLOC_QUIET=1	say only what has failed
  *
  * A region is moved when it is registered, and again when a queue pair becomes
@@ -198,9 +198,8 @@ static struct region *region_new(void *addr, size_t length, int access)
 		return NULL;
 	}
 	region->number = ++numbers;
-	if (seed && access & IBV_ACCESS_LOCAL_WRITE &&
-	    !((uintptr_t)addr % sizeof(uint64_t)))
-		pattern_write(region, seed);
+	region->fill = seed && access & IBV_ACCESS_LOCAL_WRITE &&
+		       !((uintptr_t)addr % sizeof(uint64_t));
 	place(region);
 	pthread_mutex_unlock(&lock);
 	return region;
@@ -269,17 +268,23 @@ unlock:
 	pthread_mutex_unlock(&lock);
 }
 
-/* The program's buffers are as they will be when it transfers. */
-static void ready(void)
+/*
+ * The program's buffers are as they will be when it transfers. @receive: from now
+ * on a peer may write to them, and before that nothing has.
+ */
+static void ready(bool receive)
 {
 	struct region *region;
 
 	pthread_mutex_lock(&lock);
 	if (owner == getpid() && state == OPEN) {
 		look();
-		for (region = regions; region; region = region->next)
+		for (region = regions; region; region = region->next) {
+			if (receive && region->fill)
+				pattern_write(region, seed);
 			if (region->on_demand)
 				place(region);
+		}
 	}
 	pthread_mutex_unlock(&lock);
 }
@@ -388,10 +393,13 @@ EXPORT int ibv_modify_qp(struct ibv_qp *qp, struct ibv_qp_attr *attr, int mask)
 {
 	int (*real)(struct ibv_qp *, struct ibv_qp_attr *, int) =
 		next("ibv_modify_qp");
-	int ret = real(qp, attr, mask);
+	int ret;
 
-	if (!ret && mask & IBV_QP_STATE && (attr->qp_state == IBV_QPS_RTR ||
-					    attr->qp_state == IBV_QPS_RTS))
-		ready();
+	if (mask & IBV_QP_STATE && attr->qp_state == IBV_QPS_RTR)
+		ready(true);
+	ret = real(qp, attr, mask);
+
+	if (!ret && mask & IBV_QP_STATE && attr->qp_state == IBV_QPS_RTS)
+		ready(false);
 	return ret;
 }

@@ -22,7 +22,8 @@ struct ibv_mr;
  * @data: its own first address
  * @length: its own length
  * @on_demand: registered with IBV_ACCESS_ON_DEMAND
- * @filled: it has had the pattern
+ * @fill: it shall have the pattern
+ * @filled: it has it
  * @placed: pages that were moved to the device
  * @there: pages that were there when it was looked at last, or an errno
  * @aliased: one byte for each page; 1: a device has had an alias of it
@@ -37,6 +38,7 @@ struct region {
 	char *data;
 	size_t length;
 	bool on_demand;
+	bool fill;
 	bool filled;
 	size_t placed;
 	long there;
