@@ -3,7 +3,7 @@
 
 # Variables of `make help`, for the scripts
 export TOPOLOGY KERNEL KERNEL_SRC FORCE BENCH STRESS_SECONDS STRESS_SEED
-export SUITE TEST JOBS ACCEL QEMU_ARGS CONFIG DESTDIR PREFIX
+export APP SUITE TEST JOBS ACCEL QEMU_ARGS CONFIG DESTDIR PREFIX
 export SIGNOFF TRAILERS COVER_NOTE VERSION
 ifdef KCONFIG
 $(error error 2: KCONFIG has another name: KERNEL=normal, debug or base)
@@ -20,6 +20,8 @@ help: ## This list
 	@sed -n 's/^#= /  /p' Makefile
 	@echo "Exit codes ('error NN: ...'): scripts/common.sh"
 #= TOPOLOGY=name   the machine to boot, a file in lab/topologies
+#= APP=name        make demo: programs that nobody here wrote, on device memory:
+#=                 perftest, pyverbs; see docs/programs.md
 #= KERNEL=name     normal, debug, base (unpatched), no-p2pdma, or the path of a bzImage
 #= SUITE="name..." make test: these suites, NAME[@TOPOLOGY[+KERNEL]] of lab/suites
 #= TEST=glob       make test: of SUITE, the tests that it names

@@ -3,8 +3,8 @@
 #
 # demo.sh: builds what is needed, boots TOPOLOGY (default: switch) with KERNEL
 # (default: normal) and runs the main job: RDMA reads and writes device memory,
-# with the exporter's consent off and on. Exit code: that of `peerfault-demo`,
-# or of lab/run.sh.
+# with the exporter's consent off and on. With APP, programs of Debian do that
+# (lab/programs/app.py). Exit code: that of the job, or of lab/run.sh.
 
 set -eu
 # shellcheck source=scripts/common.sh
@@ -18,4 +18,9 @@ kernel=$(kernel_name)
 step "demo, in a guest with topology ${TOPOLOGY:-switch} and the $kernel kernel"
 rdma=with-rxe
 ! topology_lines name "${TOPOLOGY:-switch}" | grep -q '^HCA0' || rdma=with-mlx5
-exec "$PF_ROOT/lab/run.sh" -T 180 -- "$rdma" peerfault-demo
+[ -n "${APP:-}" ] || exec "$PF_ROOT/lab/run.sh" -T 180 -- "$rdma" peerfault-demo
+case $APP in
+perftest | ibverbs | pyverbs) root=rdma ;;
+*) root=mpi ;;
+esac
+exec "$PF_ROOT/lab/run.sh" -T 900 -- "$rdma" in-root "$root" app.py "$APP"

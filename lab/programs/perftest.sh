@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # perftest.sh [PROGRAM]...: run programs of perftest, unmodified, each as server
-# and client, over on-demand and over pinned memory; KTAP. Without arguments: those
-# that the device can do. A test's name is PROGRAM.odp or PROGRAM.pinned.
+# and client, over on-demand and over pinned memory; KTAP. Without arguments: all
+# of them. A test's name is PROGRAM.odp or PROGRAM.pinned.
 #
 # RDMA is the client's device and RDMA_PEER the server's (default: rxe0).
 
