@@ -207,6 +207,27 @@ int dma_write(int fd, void *addr, void *ref, size_t len, uint64_t seed)
 	return ret;
 }
 
+int dma_both_ways(int fd, unsigned char *mem, unsigned char *ref, size_t size)
+{
+	const size_t odd = 1021, n = nr_pages(size);
+	const size_t pages[] = { 0, 1, n / 2 - 1, n / 2 + 7, n - 1 };
+	size_t i, off;
+	int ret = 0;
+
+	for (i = 0; !ret && i < sizeof(pages) / sizeof(*pages); i++) {
+		off = pages[i] * PAGE + odd;
+		ret = dma_check(fd, mem + off, ref + off, LEN);
+		if (!ret)
+			ret = dma_write(fd, mem + off + 7, ref + off + 7,
+					LEN - 11, 10 + i);
+		if (!ret)
+			ret = dma_check(fd, mem + off, ref + off, LEN);
+		if (ret)
+			printf("# page %zu: %d\n", pages[i], ret);
+	}
+	return ret;
+}
+
 int dma_expect_fault(int fd, struct iommu_faults *faults, uint64_t iova,
 		     const unsigned char *vram)
 {

@@ -74,6 +74,11 @@ int dma_buf_set(int fd, const void *buf);
 int dma_check(int fd, void *addr, const void *want, size_t len);
 /* The device writes @len bytes of a pattern to memory and to @ref. */
 int dma_write(int fd, void *addr, void *ref, size_t len, uint64_t seed);
+/*
+ * Both, at pages that differ in where they are in their folio, of memory of 4 MiB
+ * or more, and at odd addresses. Prints the page that is not right.
+ */
+int dma_both_ways(int fd, unsigned char *mem, unsigned char *ref, size_t size);
 
 /*
  * The device reads and writes at an IOVA that is no longer mapped: -ENOMSG if

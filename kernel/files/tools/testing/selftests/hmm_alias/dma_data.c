@@ -54,22 +54,8 @@ FIXTURE_TEARDOWN(dma_data)
 TEST_F_TIMEOUT(dma_data, both_ways, 120)
 {
 	struct dma_env *env = &self->env;
-	static const size_t pages[] = { 0, 1, HALF / PAGE - 1, HALF / PAGE + 7,
-					SIZE / PAGE - 1 };
-	size_t i;
 
-	for (i = 0; i < ARRAY_SIZE(pages); i++) {
-		unsigned char *mem = env->mem + pages[i] * PAGE + ODD;
-		unsigned char *ref = env->ref + pages[i] * PAGE + ODD;
-
-		EXPECT_EQ(0, dma_check(env->fd, mem, ref, LEN))
-			TH_LOG("page %zu", pages[i]);
-		EXPECT_EQ(0, dma_write(env->fd, mem + 7, ref + 7, LEN - 11,
-				       10 + i))
-			TH_LOG("page %zu", pages[i]);
-		EXPECT_EQ(0, dma_check(env->fd, mem, ref, LEN))
-			TH_LOG("page %zu", pages[i]);
-	}
+	EXPECT_EQ(0, dma_both_ways(env->fd, env->mem, env->ref, SIZE));
 	expect_place(_metadata, env);
 }
 

@@ -121,25 +121,10 @@ do {									\
 /* Both directions, at pages that differ in where they are in their folio */
 TEST_F_TIMEOUT(export_dma, both_ways, 120)
 {
-	static const size_t pages[] = { 0, 1, HALF / PAGE - 1, HALF / PAGE + 7,
-					SIZE / PAGE - 1 };
-	size_t i;
-
 	ASSERT_EQ(0, dma_fault(self->fd, self->mem, SIZE, NULL));
 	EXPECT_EQ(0, dma_all_mapped_as(self->fd, self->mem, SIZE,
 				       self->mapped));
-	for (i = 0; i < ARRAY_SIZE(pages); i++) {
-		unsigned char *mem = self->mem + pages[i] * PAGE + ODD;
-		unsigned char *ref = self->ref + pages[i] * PAGE + ODD;
-
-		EXPECT_EQ(0, dma_check(self->fd, mem, ref, LEN))
-			TH_LOG("page %zu", pages[i]);
-		EXPECT_EQ(0, dma_write(self->fd, mem + 7, ref + 7, LEN - 11,
-				       10 + i))
-			TH_LOG("page %zu", pages[i]);
-		EXPECT_EQ(0, dma_check(self->fd, mem, ref, LEN))
-			TH_LOG("page %zu", pages[i]);
-	}
+	EXPECT_EQ(0, dma_both_ways(self->fd, self->mem, self->ref, SIZE));
 	expect_place();
 }
 
@@ -274,6 +259,32 @@ TEST_F_TIMEOUT(export_dma, removed, 120)
 	EXPECT_EQ(0, dma_check(self->fd, self->mem + HALF, self->ref + HALF,
 			       BUF));
 	expect_place();
+}
+
+/* The machine sleeps while the memory is aliased. */
+TEST_F_TIMEOUT(export_dma, suspended, 120)
+{
+	size_t i;
+
+	if (!getenv("HMM_ALIAS_SUSPEND"))
+		SKIP(return, "HMM_ALIAS_SUSPEND is not set");
+	for (i = 0; i < 2; i++) {
+		ASSERT_EQ(0, dma_fault(self->fd, self->mem, SIZE, NULL));
+		EXPECT_EQ(0, dma_write(self->fd, self->mem + HALF,
+				       self->ref + HALF, BUF, 5));
+		ASSERT_EQ(0, pci_suspend());
+		EXPECT_EQ(0, dma_check(self->fd, self->mem + HALF,
+				       self->ref + HALF, BUF));
+		EXPECT_EQ(0, memcmp(self->mem, self->ref, SIZE));
+		EXPECT_EQ(0, dma_check(self->fd, self->mem, self->ref, BUF));
+		if (!self->alias)
+			continue;
+		ASSERT_EQ(0, fill_ready(&self->exp, self->fd, self->mem,
+					self->ref, 6 + i));
+		EXPECT_EQ(0, dma_check(self->fd, self->mem + HALF,
+				       self->ref + HALF, BUF));
+		expect_place();
+	}
 }
 
 /* Its memory is aliased, and a process is killed in the middle of transfers. */

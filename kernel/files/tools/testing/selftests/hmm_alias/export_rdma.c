@@ -1,45 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
-/*
- * An exporter of any driver, GPU0, and an RDMA device that reads and writes
- * what is on it, by an on-demand memory region. In the environment, RDMA is
- * the name of the device that has the region, and RDMA_PEER that of its peer.
- * Without them both are the first RDMA device that does on-demand paging.
- *
- * An exporter may refuse at first, for instance because it makes room in its
- * BAR when it is asked. The page is in RAM then, and is moved and asked for
- * again.
- */
+/* An RDMA device reads and writes the memory of an exporter of any driver. */
 #include "../kselftest_harness.h"
 
-#include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 
-#include "exporter.h"
-#include "mem.h"
+#include "export_env.h"
 #include "pci.h"
-#include "verbs.h"
 
-#define SIZE		(4 * MIB)
-#define HALF		(SIZE / 2)
-/* Of a transfer that goes on while something happens */
 #define PIECE		(SIZE / 16)
-/* So long may an exporter refuse */
-#define PATIENCE	50	/* tenths of a second */
-#define POISON		0xa5
-
-struct env {
-	struct exporter exp;
-	struct rdma_end own, peer;
-	struct ibv_mr *mr, *stage_mr;
-	unsigned char *mem, *ref, *stage;
-	void *map;
-	size_t map_size;
-};
 
 FIXTURE(export_rdma) {
-	struct env env;
+	struct export_env env;
 };
 
 FIXTURE_VARIANT(export_rdma) {
@@ -52,128 +25,16 @@ FIXTURE_VARIANT_ADD(export_rdma, consent_thp) { .consent = true, .thp = true };
 FIXTURE_VARIANT_ADD(export_rdma, refused_pte) { };
 FIXTURE_VARIANT_ADD(export_rdma, refused_thp) { .thp = true };
 
-static int run(struct rdma_end *peer, enum ibv_wr_opcode op, struct env *env,
-	       size_t off, size_t len)
-{
-	struct rdma_wr wr = {
-		.op = op,
-		.mr = env->stage_mr,
-		.local = env->stage + off,
-		.len = len,
-		.remote = (uintptr_t)env->mem + off,
-		.rkey = env->mr->rkey,
-	};
-
-	return rdma_run(peer, &wr);
-}
-
-/* The peer READs; -EILSEQ if that is not what @ref says. */
-static int peer_read(struct env *env, size_t off, size_t len)
-{
-	int ret;
-
-	memset(env->stage + off, POISON, len);
-	ret = run(&env->peer, IBV_WR_RDMA_READ, env, off, len);
-	if (!ret && memcmp(env->stage + off, env->ref + off, len))
-		ret = -EILSEQ;
-	return ret;
-}
-
-/* The peer WRITEs what @seed gives, to @ref as well. */
-static int peer_write(struct env *env, size_t off, size_t len, uint64_t seed)
-{
-	int ret;
-
-	pattern_fill(env->stage + off, len, seed, 0);
-	ret = run(&env->peer, IBV_WR_RDMA_WRITE, env, off, len);
-	if (!ret)
-		memcpy(env->ref + off, env->stage + off, len);
-	return ret;
-}
-
-/* All of it on the exporter, with contents that @ref has as well. */
-static int fill(struct env *env, uint64_t seed)
-{
-	pattern_fill(env->ref, SIZE, seed, 0);
-	memcpy(env->mem, env->ref, SIZE);
-	return exporter_place(&env->exp, env->mem, SIZE);
-}
-
-/* The same, and if there is consent, until the exporter does not refuse. */
-static int fill_as(struct env *env, bool consent, uint64_t seed)
-{
-	int ret, tries;
-
-	if (!consent)
-		return fill(env, seed);
-	for (tries = 0; tries < PATIENCE; tries++) {
-		ret = fill(env, seed);
-		if (!ret)
-			ret = peer_read(env, 0, SIZE);
-		if (ret)
-			return ret;
-		if (exporter_pages(env->mem, SIZE) == SIZE / PAGE)
-			return 0;
-		usleep(100000);
-	}
-	return -ETIMEDOUT;
-}
-
-static int env_open(struct env *env, bool consent, bool thp)
-{
-	int ret;
-
-	ret = exporter_open(&env->exp, getenv("GPU0"));
-	if (!ret)
-		ret = exporter_consent(env->exp.bdf, consent);
-	if (!ret)
-		ret = rdma_end_open(&env->own, NULL);
-	if (!ret)
-		ret = rdma_peer_open(&env->peer);
-	if (!ret)
-		ret = rdma_connect(&env->own, &env->peer);
-	if (ret)
-		return ret;
-	env->mem = map_aligned(SIZE, thp, &env->map, &env->map_size);
-	env->ref = malloc(SIZE);
-	env->stage = mmap(NULL, SIZE, PROT_READ | PROT_WRITE,
-			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (!env->mem || !env->ref || env->stage == MAP_FAILED)
-		return -ENOMEM;
-	env->stage_mr = ibv_reg_mr(env->peer.pd, env->stage, SIZE,
-				   RDMA_ACCESS);
-	env->mr = rdma_reg_odp(&env->own, env->mem, SIZE);
-	if (!env->stage_mr || !env->mr)
-		return -errno;
-	return fill_as(env, consent, 1);
-}
-
-static void env_close(struct env *env)
-{
-	if (env->mr)
-		ibv_dereg_mr(env->mr);
-	if (env->stage_mr)
-		ibv_dereg_mr(env->stage_mr);
-	rdma_end_close(&env->peer);
-	rdma_end_close(&env->own);
-	if (env->map)
-		munmap(env->map, env->map_size);
-	if (env->stage && env->stage != MAP_FAILED)
-		munmap(env->stage, SIZE);
-	free(env->ref);
-	exporter_close(&env->exp);
-}
-
 FIXTURE_SETUP(export_rdma)
 {
 	if (!getenv("GPU0"))
 		SKIP(return, "GPU0, a PCI address, is not set");
-	ASSERT_EQ(0, env_open(&self->env, variant->consent, variant->thp));
+	ASSERT_EQ(0, export_env_open(&self->env, variant->consent, variant->thp));
 }
 
 FIXTURE_TEARDOWN(export_rdma)
 {
-	env_close(&self->env);
+	export_env_close(&self->env);
 	exporter_consent(getenv("GPU0"), true);
 }
 
@@ -185,7 +46,7 @@ static long in_place(bool consent)
 
 TEST_F_TIMEOUT(export_rdma, both_ways, 120)
 {
-	struct env *env = &self->env;
+	struct export_env *env = &self->env;
 
 	EXPECT_EQ(0, peer_read(env, 0, SIZE));
 	EXPECT_EQ(in_place(variant->consent), exporter_pages(env->mem, SIZE));
@@ -201,7 +62,7 @@ TEST_F_TIMEOUT(export_rdma, both_ways, 120)
 /* The exporter's engine and the peer use the same pages. */
 TEST_F_TIMEOUT(export_rdma, engine_as_well, 120)
 {
-	struct env *env = &self->env;
+	struct export_env *env = &self->env;
 	unsigned char *out;
 	size_t map_size;
 	void *map;
@@ -223,7 +84,7 @@ TEST_F_TIMEOUT(export_rdma, engine_as_well, 120)
 /* Whoever needs it has it, again and again. */
 TEST_F_TIMEOUT(export_rdma, moved, 120)
 {
-	struct env *env = &self->env;
+	struct export_env *env = &self->env;
 	size_t i;
 
 	for (i = 0; i < 4; i++) {
@@ -239,70 +100,10 @@ TEST_F_TIMEOUT(export_rdma, moved, 120)
 	EXPECT_EQ(0, memcmp(env->mem, env->ref, SIZE));
 }
 
-/* Transfers of pieces one after the other, each checked, until told to stop */
-struct traffic {
-	struct env *env;
-	pthread_t thread;
-	size_t from, to;	/* what is transferred */
-	bool stop;
-	unsigned long count;
-	int error;
-};
-
-static void *traffic(void *arg)
-{
-	struct traffic *t = arg;
-	size_t off;
-	int ret = 0;
-
-	while (!ret && !__atomic_load_n(&t->stop, __ATOMIC_RELAXED)) {
-		off = t->from + t->count / 2 * PIECE % (t->to - t->from);
-		ret = t->count % 2 ?
-		      peer_write(t->env, off, PIECE, t->count) :
-		      peer_read(t->env, off, PIECE);
-		if (!ret)
-			__atomic_add_fetch(&t->count, 1, __ATOMIC_RELAXED);
-	}
-	__atomic_store_n(&t->error, ret, __ATOMIC_RELAXED);
-	return NULL;
-}
-
-/* Some of them have been done when it returns. */
-static int traffic_flows(struct traffic *t)
-{
-	unsigned long seen = __atomic_load_n(&t->count, __ATOMIC_RELAXED);
-	int tries;
-
-	for (tries = 0; tries < 3000; tries++) {
-		if (__atomic_load_n(&t->error, __ATOMIC_RELAXED))
-			break;
-		if (__atomic_load_n(&t->count, __ATOMIC_RELAXED) > seen + 2)
-			return 0;
-		usleep(20000);
-	}
-	return t->error ? t->error : -ETIMEDOUT;
-}
-
-static int traffic_start(struct traffic *t, struct env *env, size_t from,
-			 size_t to)
-{
-	*t = (struct traffic) { .env = env, .from = from, .to = to };
-	if (pthread_create(&t->thread, NULL, traffic, t))
-		return -EAGAIN;
-	return traffic_flows(t);
-}
-
-static int traffic_stop(struct traffic *t)
-{
-	__atomic_store_n(&t->stop, true, __ATOMIC_RELAXED);
-	pthread_join(t->thread, NULL);
-	return t->error;
-}
-
 /* Under load consent comes and goes, and pages move there and back. */
 TEST_F_TIMEOUT(export_rdma, consent_under_load, 240)
 {
-	struct env *env = &self->env;
+	struct export_env *env = &self->env;
 	struct traffic t;
 	size_t i;
 
@@ -324,10 +125,52 @@ TEST_F_TIMEOUT(export_rdma, consent_under_load, 240)
 	EXPECT_EQ(0, memcmp(env->mem, env->ref, SIZE));
 }
 
+/* A page may be on its way when the engine is to have it. */
+static int copy_in_time(struct exporter *exp, void *dst, const void *src)
+{
+	int ret, tries;
+
+	for (tries = 0; tries < 50; tries++) {
+		ret = exporter_copy(exp, dst, src, SIZE);
+		if (!ret || ret == -ETIMEDOUT)
+			break;
+		usleep(20000);
+	}
+	return ret;
+}
+
+/*
+ * The peer and the exporter's engine read the same pages at the same time, while
+ * consent comes and goes.
+ */
+TEST_F_TIMEOUT(export_rdma, shared_under_load, 240)
+{
+	struct export_env *env = &self->env;
+	unsigned char *out;
+	struct traffic t;
+	size_t map_size, i;
+	void *map;
+
+	out = map_aligned(SIZE, false, &map, &map_size);
+	ASSERT_NE(NULL, out);
+	ASSERT_EQ(0, traffic_start_reads(&t, env));
+	for (i = 0; i < 8; i++) {
+		EXPECT_EQ(0, exporter_consent(env->exp.bdf, i % 2));
+		env->exp.ops->place(&env->exp, env->mem, SIZE);
+		memset(out, 0, SIZE);
+		ASSERT_EQ(0, copy_in_time(&env->exp, out, env->mem));
+		EXPECT_EQ(0, memcmp(out, env->ref, SIZE));
+		EXPECT_EQ(0, traffic_flows(&t));
+	}
+	EXPECT_EQ(0, traffic_stop(&t));
+	EXPECT_EQ(0, memcmp(env->mem, env->ref, SIZE));
+	munmap(map, map_size);
+}
+
 /* A piece is touched and placed again, while all are in use. */
 TEST_F_TIMEOUT(export_rdma, churn, 240)
 {
-	struct env *env = &self->env;
+	struct export_env *env = &self->env;
 	struct traffic t;
 	size_t i, off;
 
@@ -346,7 +189,7 @@ TEST_F_TIMEOUT(export_rdma, churn, 240)
 /* Of what is unmapped nothing is reached; the rest stays as it was. */
 TEST_F_TIMEOUT(export_rdma, munmap_in_transfers, 120)
 {
-	struct env *env = &self->env;
+	struct export_env *env = &self->env;
 	struct traffic t;
 
 	ASSERT_EQ(0, traffic_start(&t, env, HALF, SIZE));
@@ -354,8 +197,8 @@ TEST_F_TIMEOUT(export_rdma, munmap_in_transfers, 120)
 	EXPECT_NE(0, traffic_flows(&t));
 	EXPECT_EQ(IBV_WC_REM_ACCESS_ERR, traffic_stop(&t));
 	ASSERT_EQ(0, rdma_reconnect(&env->own, &env->peer));
-	EXPECT_EQ(IBV_WC_REM_ACCESS_ERR, run(&env->peer, IBV_WR_RDMA_READ,
-					     env, SIZE - PAGE, PAGE));
+	EXPECT_EQ(IBV_WC_REM_ACCESS_ERR, peer_run(env, IBV_WR_RDMA_READ,
+						  SIZE - PAGE, PAGE));
 	ASSERT_EQ(0, rdma_reconnect(&env->own, &env->peer));
 	EXPECT_EQ(0, peer_read(env, 0, HALF));
 	EXPECT_EQ(0, peer_write(env, 0, HALF, 5));
@@ -363,12 +206,12 @@ TEST_F_TIMEOUT(export_rdma, munmap_in_transfers, 120)
 }
 
 /* After the exporter was away: it can be used as before. */
-static void exporter_back(struct __test_metadata *_metadata, struct env *env,
+static void exporter_back(struct __test_metadata *_metadata, struct export_env *env,
 			  const char *bdf, bool consent)
 {
 	ASSERT_EQ(0, exporter_open(&env->exp, bdf));
 	ASSERT_EQ(0, exporter_consent(bdf, consent));
-	ASSERT_EQ(0, fill_as(env, consent, 6));
+	ASSERT_EQ(0, export_fill_as(env, consent, 6));
 	EXPECT_EQ(0, peer_read(env, 0, SIZE));
 	EXPECT_EQ(0, peer_write(env, 0, SIZE, 7));
 	EXPECT_EQ(in_place(consent), exporter_pages(env->mem, SIZE));
@@ -378,7 +221,7 @@ static void exporter_back(struct __test_metadata *_metadata, struct env *env,
 /* The exporter's driver brings all home, and no transfer fails. */
 TEST_F_TIMEOUT(export_rdma, unbound_in_transfers, 120)
 {
-	struct env *env = &self->env;
+	struct export_env *env = &self->env;
 	struct traffic t;
 
 	ASSERT_EQ(0, traffic_start(&t, env, 0, SIZE));
@@ -395,7 +238,7 @@ TEST_F_TIMEOUT(export_rdma, unbound_in_transfers, 120)
 /* The device is taken off the bus. */
 TEST_F_TIMEOUT(export_rdma, removed_in_transfers, 120)
 {
-	struct env *env = &self->env;
+	struct export_env *env = &self->env;
 	struct traffic t;
 
 	ASSERT_EQ(0, traffic_start(&t, env, 0, SIZE));
@@ -409,11 +252,100 @@ TEST_F_TIMEOUT(export_rdma, removed_in_transfers, 120)
 	exporter_back(_metadata, env, getenv("GPU0"), variant->consent);
 }
 
+/*
+ * The machine sleeps while the memory is aliased. The RDMA device may forget all
+ * that it was told.
+ */
+TEST_F_TIMEOUT(export_rdma, suspended, 240)
+{
+	struct export_env *env = &self->env;
+	int ret = -ENODEV, tries;
+
+	if (!getenv("HMM_ALIAS_SUSPEND"))
+		SKIP(return, "HMM_ALIAS_SUSPEND is not set");
+	EXPECT_EQ(0, peer_write(env, 0, SIZE, 5));
+	ASSERT_EQ(0, pci_suspend());
+	EXPECT_EQ(0, memcmp(env->mem, env->ref, SIZE));
+	for (tries = 100; ret && tries; tries--) {
+		export_env_disconnect(env);
+		usleep(100000);
+		ret = export_env_connect(env);
+	}
+	ASSERT_EQ(0, ret);
+	ASSERT_EQ(0, export_fill_as(env, variant->consent, 6));
+	EXPECT_EQ(0, peer_read(env, 0, SIZE));
+	EXPECT_EQ(0, peer_write(env, 0, SIZE, 7));
+	EXPECT_EQ(in_place(variant->consent), exporter_pages(env->mem, SIZE));
+	EXPECT_EQ(0, memcmp(env->mem, env->ref, SIZE));
+}
+
+/* A process that wants BIG on the exporter and checks what it gets */
+#define BIG	(160 * MIB)
+
+static int crowd(bool thp, uint64_t seed)
+{
+	struct exporter exp;
+	unsigned char *mem;
+	uint64_t *word;
+	size_t size, i, n;
+	void *map;
+
+	if (exporter_open(&exp, getenv("GPU0")))
+		return 1;
+	mem = map_aligned(BIG, thp, &map, &size);
+	if (!mem)
+		return 2;
+	for (n = 0; n < 2; n++) {
+		pattern_fill(mem, BIG, seed + n, 0);
+		/* As much as there is room for */
+		for (i = 0; i < BIG; i += HALF)
+			exp.ops->place(&exp, mem + i, HALF);
+		word = (void *)mem;
+		for (i = 0; i < BIG / sizeof(*word); i++)
+			if (word[i] != pattern_word(seed + n, i))
+				return 3;
+	}
+	exporter_close(&exp);
+	return 0;
+}
+
+/* Others want more memory of the exporter than it has. */
+TEST_F_TIMEOUT(export_rdma, pressure, 300)
+{
+	struct export_env *env = &self->env;
+	struct traffic t;
+	pid_t pid[2];
+	int status;
+	size_t i;
+
+	ASSERT_EQ(0, traffic_start(&t, env, 0, SIZE));
+	for (i = 0; i < ARRAY_SIZE(pid); i++) {
+		pid[i] = fork();
+		ASSERT_LE(0, pid[i]);
+		if (!pid[i])
+			_exit(crowd(variant->thp, 100 * i));
+	}
+	for (i = 0; i < ARRAY_SIZE(pid); i++) {
+		/* What was evicted comes back, and is evicted again. */
+		while (!waitpid(pid[i], &status, WNOHANG)) {
+			env->exp.ops->place(&env->exp, env->mem, SIZE);
+			ASSERT_EQ(0, traffic_flows(&t));
+		}
+		EXPECT_EQ(0, status)
+			TH_LOG("process %zu", i);
+	}
+	EXPECT_EQ(0, traffic_stop(&t));
+	EXPECT_EQ(0, memcmp(env->mem, env->ref, SIZE));
+	ASSERT_EQ(0, export_fill_as(env, variant->consent, 8));
+	EXPECT_EQ(0, peer_read(env, 0, SIZE));
+	EXPECT_EQ(in_place(variant->consent), exporter_pages(env->mem, SIZE));
+}
+
 /* A process is killed in the middle of transfers of its memory. */
 TEST_F_TIMEOUT(export_rdma, killed_in_transfers, 120)
 {
-	struct env *env = &self->env;
-	struct env own = { };
+	struct export_env *env = &self->env;
+	struct export_env own = { };
 	struct traffic t;
 	int go[2], status;
 	pid_t pid;
@@ -422,7 +354,7 @@ TEST_F_TIMEOUT(export_rdma, killed_in_transfers, 120)
 	pid = fork();
 	ASSERT_LE(0, pid);
 	if (!pid) {
-		if (env_open(&own, variant->consent, variant->thp) ||
+		if (export_env_open(&own, variant->consent, variant->thp) ||
 		    traffic_start(&t, &own, 0, SIZE) ||
 		    write(go[1], &pid, 1) != 1)
 			_exit(1);
@@ -436,7 +368,7 @@ TEST_F_TIMEOUT(export_rdma, killed_in_transfers, 120)
 	ASSERT_EQ(pid, waitpid(pid, &status, 0));
 	EXPECT_TRUE(WIFSIGNALED(status));
 
-	ASSERT_EQ(0, fill_as(env, variant->consent, 8));
+	ASSERT_EQ(0, export_fill_as(env, variant->consent, 8));
 	EXPECT_EQ(0, peer_read(env, 0, SIZE));
 	EXPECT_EQ(in_place(variant->consent), exporter_pages(env->mem, SIZE));
 	EXPECT_EQ(0, memcmp(env->mem, env->ref, SIZE));

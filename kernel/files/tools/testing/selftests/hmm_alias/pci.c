@@ -25,6 +25,19 @@ int pci_rescan(void)
 	return sysfs_write("/sys/bus/pci/rescan", "1");
 }
 
+int pci_suspend(void)
+{
+	int ret = sysfs_write("/sys/power/pm_test", "platform");
+
+	if (ret)
+		return ret;
+	/* It would wait for five. */
+	sysfs_write("/sys/module/suspend/parameters/pm_test_delay", "1");
+	ret = sysfs_write("/sys/power/state", "freeze");
+	sysfs_write("/sys/power/pm_test", "none");
+	return ret;
+}
+
 bool pci_translated(const char *bdf)
 {
 	char path[96], type[16];

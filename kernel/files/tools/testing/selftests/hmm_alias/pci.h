@@ -15,6 +15,11 @@
 
 int pci_remove(const char *bdf);
 int pci_rescan(void);
+/*
+ * All devices of the machine are suspended, and resumed (CONFIG_PM_DEBUG). The
+ * platform is not. -ENOENT: the kernel does not have that.
+ */
+int pci_suspend(void);
 
 /* Does an IOMMU stand between this device and memory? */
 bool pci_translated(const char *bdf);
