@@ -59,10 +59,18 @@ export LAB_SUITES=$tmp/good
 ktap_begin
 ktap_test tier-test lists 'a b@switch b@pairs' lab/test.sh -l
 ktap_test tier-all lists 'a b@switch b@pairs b@switch+debug' lab/test.sh -l all
-# `all` are those whose guest is a plain one: no model of a device, no module.
+# plain NAME: the guest of that topology has no model of a device and no module
+plain() {
+	local base
+	! grep -qE '^module|-model' "$1" || return 1
+	base=$(sed -n 's/^extends[[:space:]]*//p' "$1")
+	[ -z "$base" ] || plain "$base"
+}
+
+# `all` are those whose guest is a plain one.
 ktap_test tier-long lists "a b@switch b@pairs b@switch+debug $(cd lab/topologies &&
 	printf '%s\n' * | grep -vE '[.]|^(switch|pairs)$' | while read -r name; do
-		grep -qE '^module|-model' "$name" || echo "b@$name"
+		plain "$name" && echo "b@$name"
 	done | paste -sd' ')" lab/test.sh -l long
 ktap_test topology lists 'a b@pairs' TOPOLOGY=pairs lab/test.sh -l
 ktap_test suite-of-the-host lists 'a' SUITE=a KERNEL=debug TOPOLOGY=iommu lab/test.sh -l
