@@ -23,5 +23,9 @@ void close_both(void);
 /* RDMA of the peer's DATA, from and to the own one */
 void rdma(uint8_t op, uint64_t laddr, uint32_t lkey, uint64_t raddr,
           uint32_t rkey, uint32_t len);
+/* A SEND of the own memory, with immediate data if @op has them */
+void send_bytes(uint8_t op, uint64_t addr, uint32_t key, uint32_t len);
+/* FETCH_AND_ADD of the peer's DATA */
+void check_fetch_add(void);
 
 #endif

@@ -13,16 +13,6 @@ static void open_wired(void)
     }
 }
 
-static void send_from_a(uint32_t len)
-{
-    uint8_t seg[16];
-
-    stl_be_p(seg, len);
-    stl_be_p(seg + 4, a.key);
-    stq_be_p(seg + 8, a.base + DATA);
-    hca_post(&a, OP_SEND_IMM, 0x1234, seg, sizeof(seg));
-}
-
 /* Messages of many pieces, none, and one */
 static void moves(void)
 {
@@ -38,7 +28,7 @@ static void moves(void)
     CHECK(hca_poll(&a, NULL) == MLX5_CQE_REQ);
     CHECK(!memcmp(hca_mem(&a, DATA), hca_mem(&a, DATA + 0x100000), LEN));
     CHECK(!hca_mem(&a, DATA + 0x100000 + LEN)[0]);
-    send_from_a(100000);
+    send_bytes(OP_SEND_IMM, a.base + DATA, a.key, 100000);
     CHECK(hca_poll(&a, NULL) == -1);    /* nobody receives yet */
     hca_post_recv(&b, b.base + DATA, 0x100000, b.key);
     standin_pass(2 * SCALE_MS);
@@ -78,22 +68,12 @@ static void datagram(void)
 
 void t_wire(void)
 {
-    uint8_t segs[48] = { 0 }, syndrome = 0;
+    uint8_t syndrome = 0;
 
     datagram();
     open_wired();
     moves();
-    stq_le_p(hca_mem(&b, DATA), 40);
-    stq_be_p(segs, b.base + DATA);
-    stl_be_p(segs + 8, b.key);
-    stq_be_p(segs + 16, 2);
-    stl_be_p(segs + 32, 8);
-    stl_be_p(segs + 36, a.key);
-    stq_be_p(segs + 40, a.base + DATA);
-    hca_post(&a, OP_FA, 0, segs, sizeof(segs));
-    CHECK(hca_poll(&a, NULL) == MLX5_CQE_REQ);
-    CHECK(ldq_le_p(hca_mem(&b, DATA)) == 42);
-    CHECK(ldq_le_p(hca_mem(&a, DATA)) == 40);
+    check_fetch_add();
     /* What the responder refuses */
     rdma(OP_READ, a.base + DATA, a.key, b.base + DATA, b.key ^ 0x100, 8);
     CHECK(hca_poll(&a, &syndrome) == MLX5_CQE_REQ_ERR && syndrome == 0x13);
@@ -107,7 +87,7 @@ void t_wire_cut(void)
     uint8_t syndrome = 0;
 
     open_wired();
-    send_from_a(100);
+    send_bytes(OP_SEND_IMM, a.base + DATA, a.key, 100);
     CHECK(hca_poll(&a, NULL) == -1);
     CHECK(!QLIST_EMPTY(&MLX5(b.pci)->wire_out.remotes));
     qemu_chr_fe_disconnect(&MLX5(b.pci)->wire_out.chr);
@@ -122,7 +102,7 @@ void t_wire_cut(void)
     close_both();
     /* A reset of the responder, which then knows no such QP */
     open_wired();
-    send_from_a(100);
+    send_bytes(OP_SEND_IMM, a.base + DATA, a.key, 100);
     standin_reset(b.pci);
     standin_run();
     CHECK(hca_poll(&a, &syndrome) == MLX5_CQE_REQ_ERR && syndrome == 0x15);
