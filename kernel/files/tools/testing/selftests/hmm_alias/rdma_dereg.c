@@ -5,8 +5,6 @@
  * hold up the dereg.
  */
 #include <poll.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <linux/userfaultfd.h>
@@ -85,31 +83,15 @@ static int post_read(struct _test_data_rdma_dereg *self, struct rdma_end *peer,
 	return rdma_post(peer, &wr, 0);
 }
 
-struct dereg {
-	struct ibv_mr *mr;
-	atomic_int done;
-	int ret;
-};
-
-static void *dereg_run(void *arg)
-{
-	struct dereg *dereg = arg;
-
-	dereg->ret = ibv_dereg_mr(dereg->mr);
-	dereg->done = 1;
-	return NULL;
-}
-
 TEST_F_TIMEOUT(rdma_dereg, in_fault, 120)
 {
 	struct rdma_env *env = &self->env;
-	struct dereg dereg = { .mr = self->mr };
+	struct rdma_dereg dereg;
 	struct pollfd pfd = { .fd = self->uffd, .events = POLLIN };
 	struct uffdio_zeropage zero = {
 		.range = { .start = (uintptr_t)self->mem, .len = PAGE },
 	};
 	struct uffd_msg msg;
-	pthread_t thread;
 	int status;
 
 	ASSERT_EQ(0, post_read(self, &env->peer, SIZE - PAGE));
@@ -117,7 +99,7 @@ TEST_F_TIMEOUT(rdma_dereg, in_fault, 120)
 	ASSERT_EQ(0, post_read(self, &env->peer, 0));
 	ASSERT_EQ((ssize_t)sizeof(msg),
 		  read(self->uffd, &msg, sizeof(msg)));
-	ASSERT_EQ(0, pthread_create(&thread, NULL, dereg_run, &dereg));
+	ASSERT_EQ(0, rdma_dereg_start(&dereg, self->mr));
 	usleep(QUIET * 1000);
 	EXPECT_EQ(0, dereg.done);
 
@@ -128,8 +110,7 @@ TEST_F_TIMEOUT(rdma_dereg, in_fault, 120)
 	EXPECT_EQ(0, dereg.done);
 
 	ASSERT_EQ(0, ioctl(self->uffd, UFFDIO_ZEROPAGE, &zero));
-	ASSERT_EQ(0, pthread_join(thread, NULL));
-	EXPECT_EQ(0, dereg.ret);
+	ASSERT_EQ(0, rdma_dereg_end(&dereg));
 	self->mr = NULL;
 	status = rdma_wait(&env->peer, NULL);
 	EXPECT_TRUE(!status || status == IBV_WC_REM_ACCESS_ERR)

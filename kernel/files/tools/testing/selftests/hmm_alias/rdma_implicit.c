@@ -3,8 +3,6 @@
  * Implicit MRs: one for the whole address space, which the driver makes of
  * parts (in mlx5 children of 1 GiB) that come and go with the memory.
  */
-#include <pthread.h>
-#include <stdatomic.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <linux/userfaultfd.h>
@@ -142,27 +140,12 @@ TEST_F_TIMEOUT(rdma_implicit, drop, 120)
 	ASSERT_EQ(0, rdma_env_reconnect(env));
 }
 
-struct dereg {
-	struct ibv_mr *mr;
-	atomic_int done;
-	int ret;
-};
-
-static void *dereg_run(void *arg)
-{
-	struct dereg *dereg = arg;
-
-	dereg->ret = ibv_dereg_mr(dereg->mr);
-	dereg->done = 1;
-	return NULL;
-}
-
 /* The MR goes while a page fault of it waits. @touched: in a part it has. */
 static void check_dereg(struct __test_metadata *_metadata,
 			struct _test_data_rdma_implicit *self, bool touched)
 {
 	struct rdma_env *env = &self->env;
-	struct dereg dereg = { .mr = self->mr };
+	struct rdma_dereg dereg;
 	unsigned char *mem = fresh(self->part, SIZE);
 	struct rdma_wr wr = {
 		.op = IBV_WR_RDMA_READ,
@@ -176,7 +159,6 @@ static void check_dereg(struct __test_metadata *_metadata,
 		.range = { .start = (uintptr_t)mem, .len = PAGE },
 	};
 	struct uffd_msg msg;
-	pthread_t thread;
 	int uffd, status;
 
 	ASSERT_NE(MAP_FAILED, mem);
@@ -191,12 +173,11 @@ static void check_dereg(struct __test_metadata *_metadata,
 	ASSERT_EQ((ssize_t)sizeof(msg), read(uffd, &msg, sizeof(msg)));
 	ASSERT_EQ(UFFD_EVENT_PAGEFAULT, msg.event);
 
-	ASSERT_EQ(0, pthread_create(&thread, NULL, dereg_run, &dereg));
+	ASSERT_EQ(0, rdma_dereg_start(&dereg, self->mr));
 	usleep(300000);
 	EXPECT_EQ(0, dereg.done);
 	ASSERT_EQ(0, ioctl(uffd, UFFDIO_ZEROPAGE, &zero));
-	ASSERT_EQ(0, pthread_join(thread, NULL));
-	EXPECT_EQ(0, dereg.ret);
+	ASSERT_EQ(0, rdma_dereg_end(&dereg));
 	self->mr = NULL;
 	status = rdma_wait(&env->peer, NULL);
 	EXPECT_TRUE(!status || status == IBV_WC_REM_ACCESS_ERR)

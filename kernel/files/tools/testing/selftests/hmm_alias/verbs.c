@@ -454,6 +454,28 @@ int rdma_post_recv(struct rdma_end *end, struct ibv_mr *mr, void *local,
 	return -ibv_post_recv(end->qp, &wr, &bad);
 }
 
+static void *dereg_run(void *arg)
+{
+	struct rdma_dereg *dereg = arg;
+
+	dereg->ret = ibv_dereg_mr(dereg->mr);
+	dereg->done = 1;
+	return NULL;
+}
+
+int rdma_dereg_start(struct rdma_dereg *dereg, struct ibv_mr *mr)
+{
+	*dereg = (struct rdma_dereg) { .mr = mr };
+	return -pthread_create(&dereg->thread, NULL, dereg_run, dereg);
+}
+
+int rdma_dereg_end(struct rdma_dereg *dereg)
+{
+	int ret = pthread_join(dereg->thread, NULL);
+
+	return ret ? -ret : dereg->ret;
+}
+
 /* Polls before and after arming, so that no completion slips between. */
 int rdma_wait(struct rdma_end *end, uint64_t *id)
 {

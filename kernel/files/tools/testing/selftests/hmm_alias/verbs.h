@@ -7,6 +7,8 @@
 #ifndef VERBS_H
 #define VERBS_H
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -93,6 +95,24 @@ int rdma_post_srq(struct ibv_srq *srq, struct ibv_mr *mr, void *addr,
 
 /* Registers on-demand memory that is aliased, not pinned. */
 struct ibv_mr *rdma_reg_odp(struct rdma_end *end, void *addr, size_t size);
+
+/**
+ * struct rdma_dereg - ibv_dereg_mr() in a thread of its own
+ * @mr: of this one
+ * @thread: the thread
+ * @done: it has returned
+ * @ret: what it has returned
+ */
+struct rdma_dereg {
+	struct ibv_mr *mr;
+	pthread_t thread;
+	atomic_int done;
+	int ret;
+};
+
+int rdma_dereg_start(struct rdma_dereg *dereg, struct ibv_mr *mr);
+/* Waits for it. Returns @ret. */
+int rdma_dereg_end(struct rdma_dereg *dereg);
 
 /*
  * ibv_advise_mr() of a range of an MR of @end. The provider of rxe does not have
