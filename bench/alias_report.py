@@ -15,7 +15,7 @@ import os
 import statistics
 import sys
 
-from report import rows, table
+from report import environment, rows, table
 
 # (row of the plan, case, pages, what it is compared with, at most): None is the
 # same on the base kernel, a name is another case of ours.
@@ -185,8 +185,6 @@ def main():
         sys.exit(__doc__)
     stock, base = load(sys.argv[1])
     kernel, ours = load(sys.argv[2])
-    environment = {"base kernel": stock, "our kernel": kernel}
-    environment.update(arg.split("=", 1) for arg in sys.argv[4:])
 
     lines, verdicts = compare(base, ours)
     head = ["row", "case", "pages", "ours", "compared with", "that", "ratio",
@@ -200,8 +198,7 @@ def main():
     print(table(head, lines), end="\n\n")
     with open(sys.argv[3] + ".md", "w", encoding="utf-8") as file:
         file.write(TEXT.format(
-            environment="\n".join(f"- {key}: {value}"
-                                  for key, value in environment.items()),
+            environment=environment(stock, kernel, sys.argv[4:]),
             met=met, targets=table(head, lines)))
     with open(sys.argv[3] + ".svg", "w", encoding="utf-8") as file:
         file.write(picture(base, ours))

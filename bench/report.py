@@ -154,6 +154,13 @@ def with_target(rows):
     return [row for row in rows if row[-1] != "-"]
 
 
+def environment(stock, kernel, args):
+    """List the kernels and the KEY=VALUEs of the command line."""
+    known = {"base kernel": stock, "our kernel": kernel}
+    known.update(arg.split("=", 1) for arg in args)
+    return "\n".join(f"- {key}: {value}" for key, value in known.items())
+
+
 TEXT = """\
 # Fault and migration: instructions and page-table walks
 
@@ -197,10 +204,8 @@ def main():
         return
     if len(sys.argv) < 4:
         sys.exit(__doc__)
-    setup, base = load(sys.argv[1])
+    stock, base = load(sys.argv[1])
     kernel, ours = load(sys.argv[2])
-    environment = {"base kernel": base, "our kernel": kernel}
-    environment.update(arg.split("=", 1) for arg in sys.argv[4:])
 
     old = ("setup", "setup-fault-setup", "fault-setup")
     new = ("one-setup", "one-fault")
@@ -223,8 +228,7 @@ def main():
     print(table(head + ["ratio", "target"], times), end="\n\n")
     print(table(head + ["target"], counted), end="\n\n")
     text = TEXT.format(
-        environment="\n".join(f"- {key}: {value}"
-                              for key, value in environment.items()),
+        environment=environment(stock, kernel, sys.argv[4:]),
         met=met, times=table(head + ["ratio", "target"], with_target(times)),
         counted=table(head + ["target"], with_target(counted)))
     with open(sys.argv[3] + ".md", "w", encoding="utf-8") as file:
