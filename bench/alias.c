@@ -169,7 +169,7 @@ static bool call(const struct test_case *c, char *p, size_t pages,
 	pid_t child = 0;
 	int ret;
 
-	if (c->content == HOLES && madvise(p, AREA, MADV_DONTNEED))
+	if (c->content == HOLES && madvise(p, pages * PAGE, MADV_DONTNEED))
 		err(1, "madvise");
 	if (c->content == COW)
 		child = have_child();

@@ -31,10 +31,13 @@ kernel_env "$PF_ROOT"
 
 # program SOURCE OBJECTS DIR: the module for that kernel, in its program
 program() {
+	local symbols=$2/vmlinux.symvers
+	# All that a kernel exports whose own modules were built, vmlinux included
+	[ ! -s "$2/Module.symvers" ] || symbols=
 	mkdir -p "$3"
 	cp -u "$PF_ROOT"/bench/Kbuild "$PF_ROOT"/bench/*.[ch] "$3/"
 	kmake "$1" "$2" modules_prepare
-	kmake "$1" "$2" M="$3" KBUILD_EXTRA_SYMBOLS="$2/vmlinux.symvers" modules
+	kmake "$1" "$2" M="$3" KBUILD_EXTRA_SYMBOLS="$symbols" modules
 	gcc -std=gnu11 -O2 -Wall -Wextra -Werror -isystem "$PF_BUILD/headers/usr/include" \
 		-DMODULE="\"$3/${bench}_bench.ko\"" -o "$3/$bench-bench" "$3/$bench.c"
 }
