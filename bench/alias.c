@@ -18,23 +18,17 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "alias_bench.h"
+#include "guest.h"
 
 #define PAGE	4096UL
 #define HUGE	(512 * PAGE)
 #define AREA	(8 * HUGE)
 #define REPS	5
-
-/* The module for the kernel that this program is for */
-asm(".section .rodata\n\t"
-	"module: .incbin \"" MODULE "\"\n\t"
-	"module_end: .previous");
-extern const char module[], module_end[];
 
 enum content { RAM, HOLES, COW, DEVICE };
 
@@ -88,15 +82,6 @@ static const struct test_case {
 static const size_t sizes[] = { 1, 8, 64, 512, 4096 };
 
 static int bench;
-
-static void put(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY);
-
-	if (fd < 0 || write(fd, text, strlen(text)) < 0)
-		err(1, "%s", path);
-	close(fd);
-}
 
 /* Pages that the kernel has given out since it booted */
 static unsigned long long allocated(void)
@@ -223,22 +208,6 @@ static void run_case(const struct test_case *c)
 	munmap(p, AREA);
 }
 
-static void check_clock(void)
-{
-	__u64 ticks;
-	int i;
-
-	for (i = 0; i < 5; i++) {
-		if (ioctl(bench, ALIAS_BENCH_TICKS, &ticks))
-			err(1, "ALIAS_BENCH_TICKS");
-		if (ticks >= ALIAS_BENCH_LOOP * 0.99 &&
-		    ticks <= ALIAS_BENCH_LOOP * 1.02)
-			return;
-	}
-	errx(1, "%d instructions take %llu ticks: not with ACCEL=icount?",
-	     ALIAS_BENCH_LOOP, ticks);
-}
-
 static void set_up(void)
 {
 	glob_t g = { 0 };
@@ -248,14 +217,8 @@ static void set_up(void)
 	if (!glob("/sys/bus/pci/devices/*/p2pdma/peer_access", 0, NULL, &g))
 		for (i = 0; i < g.gl_pathc; i++)
 			put(g.gl_pathv[i], "1");
-	if (syscall(SYS_init_module, module, module_end - module, ""))
-		err(1, "alias_bench.ko");
-	bench = open("/dev/alias_bench", O_RDWR | O_CLOEXEC);
-	if (bench < 0)
-		err(1, "/dev/alias_bench");
-	/* Nothing is to happen but what is measured. */
-	put("/sys/kernel/mm/transparent_hugepage/khugepaged/scan_sleep_millisecs",
-	    "4000000000");
+	bench = bench_open("/dev/alias_bench");
+	bench_quiet();
 }
 
 int main(void)
@@ -264,7 +227,7 @@ int main(void)
 	size_t c;
 
 	set_up();
-	check_clock();
+	bench_check_clock(bench);
 	uname(&uts);
 	printf("{\"kernel\": \"%s %s\"}\n", uts.release, uts.version);
 	for (c = 0; c < sizeof(cases) / sizeof(*cases); c++)

@@ -23,6 +23,7 @@
 #include <linux/timex.h>
 #include <linux/uaccess.h>
 
+#include "clock.h"
 #include "alias_bench.h"
 
 #define BENCH_SIZE	SZ_64M
@@ -225,22 +226,12 @@ free:
 	return ret;
 }
 
-static u64 bench_loop(void)
-{
-	unsigned long n = ALIAS_BENCH_LOOP / 2;
-	u64 ticks = rdtsc_ordered();
-
-	asm volatile("1: dec %0\n\tjnz 1b" : "+r" (n));
-	return rdtsc_ordered() - ticks;
-}
-
 static long bench_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
 	void __user *user = (void __user *)arg;
 	struct alias_bench_place place;
 	struct alias_bench_run run;
 	long ret;
-	u64 ticks;
 
 	switch (cmd) {
 	case ALIAS_BENCH_PLACE:
@@ -254,9 +245,8 @@ static long bench_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		if (!ret && copy_to_user(user, &run, sizeof(run)))
 			ret = -EFAULT;
 		return ret;
-	case ALIAS_BENCH_TICKS:
-		ticks = bench_loop();
-		return copy_to_user(user, &ticks, sizeof(ticks)) ? -EFAULT : 0;
+	case BENCH_TICKS:
+		return bench_ticks(user);
 	}
 	return -ENOTTY;
 }

@@ -70,8 +70,5 @@ struct alias_bench_run {
 
 #define ALIAS_BENCH_PLACE	_IOW('H', 0x70, struct alias_bench_place)
 #define ALIAS_BENCH_RUN		_IOWR('H', 0x71, struct alias_bench_run)
-/* Ticks that a loop of ALIAS_BENCH_LOOP instructions takes */
-#define ALIAS_BENCH_LOOP	1000000
-#define ALIAS_BENCH_TICKS	_IOR('H', 0x72, __u64)
 
 #endif /* ALIAS_BENCH_H */

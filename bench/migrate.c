@@ -21,7 +21,6 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/swap.h>
-#include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -29,16 +28,11 @@
 #include <linux/fs.h>
 
 #include "migrate_bench.h"
+#include "guest.h"
 
 #define PAGE	4096UL
 #define HUGE	(512 * PAGE)
 #define MAX_REPS	5
-
-/* The module for the kernel that this program is for */
-asm(".section .rodata\n\t"
-	"module: .incbin \"" MODULE "\"\n\t"
-	"module_end: .previous");
-extern const char module[], module_end[];
 
 enum content { PRESENT, MISSING, SWAPPED };
 
@@ -91,15 +85,6 @@ static const char *const ways[NR_WAYS] = {
 };
 
 static int bench, pagemap;
-
-static void put(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY);
-
-	if (fd < 0 || write(fd, text, strlen(text)) < 0)
-		err(1, "%s", path);
-	close(fd);
-}
 
 static size_t count_pages(char *start, char *end, uint64_t mask)
 {
@@ -259,35 +244,13 @@ static void run_way(const struct test_case *c, int s, uint32_t way, bool once)
 	fflush(stdout);
 }
 
-static void check_clock(void)
-{
-	__u64 ticks;
-	int i;
-
-	for (i = 0; i < 5; i++) {
-		if (ioctl(bench, MIGRATE_BENCH_TICKS, &ticks))
-			err(1, "MIGRATE_BENCH_TICKS");
-		if (ticks >= MIGRATE_BENCH_LOOP * 0.99 &&
-		    ticks <= MIGRATE_BENCH_LOOP * 1.02)
-			return;
-	}
-	errx(1, "%d instructions take %llu ticks: not with ACCEL=icount?",
-	     MIGRATE_BENCH_LOOP, ticks);
-}
-
 static void set_up(void)
 {
-	if (syscall(SYS_init_module, module, module_end - module, ""))
-		err(1, "migrate_bench.ko");
-	bench = open("/dev/migrate_bench", O_RDWR | O_CLOEXEC);
-	if (bench < 0)
-		err(1, "/dev/migrate_bench");
+	bench = bench_open("/dev/migrate_bench");
 	pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
 	if (pagemap < 0)
 		err(1, "pagemap");
-	/* Nothing is to happen but what is measured. */
-	put("/sys/kernel/mm/transparent_hugepage/khugepaged/scan_sleep_millisecs",
-	    "4000000000");
+	bench_quiet();
 	if (system("mkswap /dev/ram0 >/dev/null"))
 		errx(1, "mkswap");
 	if (swapon("/dev/ram0", 0))
@@ -303,7 +266,7 @@ int main(int argc, char **argv)
 
 	set_up();
 	if (!once)
-		check_clock();
+		bench_check_clock(bench);
 	uname(&uts);
 	printf("{\"kernel\": \"%s %s\"}\n", uts.release, uts.version);
 	for (c = 0; c < sizeof(cases) / sizeof(*cases); c++)

@@ -18,6 +18,7 @@
 #include <linux/timex.h>
 #include <linux/uaccess.h>
 
+#include "clock.h"
 #include "migrate_bench.h"
 
 struct bench {
@@ -248,21 +249,11 @@ static int bench_run(struct migrate_bench_run *run)
 	return ret;
 }
 
-static u64 bench_loop(void)
-{
-	unsigned long n = MIGRATE_BENCH_LOOP / 2;
-	u64 ticks = rdtsc_ordered();
-
-	asm volatile("1: dec %0\n\tjnz 1b" : "+r" (n));
-	return rdtsc_ordered() - ticks;
-}
-
 static long bench_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
 	void __user *user = (void __user *)arg;
 	struct migrate_bench_run run;
 	long ret;
-	u64 ticks;
 
 	switch (cmd) {
 	case MIGRATE_BENCH_RUN:
@@ -272,9 +263,8 @@ static long bench_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		if (!ret && copy_to_user(user, &run, sizeof(run)))
 			ret = -EFAULT;
 		return ret;
-	case MIGRATE_BENCH_TICKS:
-		ticks = bench_loop();
-		return copy_to_user(user, &ticks, sizeof(ticks)) ? -EFAULT : 0;
+	case BENCH_TICKS:
+		return bench_ticks(user);
 	}
 	return -ENOTTY;
 }

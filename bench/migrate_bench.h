@@ -40,8 +40,5 @@ struct migrate_bench_run {
 };
 
 #define MIGRATE_BENCH_RUN	_IOWR('H', 0x60, struct migrate_bench_run)
-/* Ticks that a loop of MIGRATE_BENCH_LOOP instructions takes */
-#define MIGRATE_BENCH_LOOP	1000000
-#define MIGRATE_BENCH_TICKS	_IOR('H', 0x61, __u64)
 
 #endif /* MIGRATE_BENCH_H */

@@ -39,7 +39,7 @@ program() {
 	kmake "$1" "$2" modules_prepare
 	kmake "$1" "$2" M="$3" KBUILD_EXTRA_SYMBOLS="$symbols" modules
 	gcc -std=gnu11 -O2 -Wall -Wextra -Werror -isystem "$PF_BUILD/headers/usr/include" \
-		-DMODULE="\"$3/${bench}_bench.ko\"" -o "$3/$bench-bench" "$3/$bench.c"
+		-DMODULE="\"$3/${bench}_bench.ko\"" -o "$3/$bench-bench" "$3/$bench.c" "$3/guest.c"
 }
 
 # guest DIR ARG...: one run of the program on $kernel
