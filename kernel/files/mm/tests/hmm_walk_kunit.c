@@ -3,7 +3,8 @@
  * KUnit tests of hmm_range_fault() with device-private pages of an exporter that
  * does not exist, in the page tables of a process that does: which locks are
  * held when the exporter is asked, that it is asked for no page that is being
- * migrated, and how long an exporter is waited for that is slow, or does not
+ * migrated or not mapped any more, what is asked and checked again after a page
+ * fault, and how long an exporter is waited for that is slow, or does not
  * migrate its pages.
  */
 #include <kunit/test.h>
@@ -38,9 +39,12 @@
  * @order: of each
  * @asked: how often the exporter was asked for aliases
  * @unlocked: and how often without the lock of the page table
+ * @unmapped: pages it was asked for that nothing maps
+ * @refuse: how often it refuses, each time one page
  * @faults: CPU page faults on its pages
  * @slow: how many jiffies each takes
  * @decline: those that are not served
+ * @also: a page, behind @addr, that a fault on another one migrates as well
  * @pfns: what hmm_range_fault() has answered
  * @src: of the migration
  * @dst: of the migration
@@ -59,9 +63,12 @@ struct hmm_walk {
 	unsigned int order;
 	unsigned int asked;
 	unsigned int unlocked;
+	unsigned int unmapped;
+	unsigned int refuse;
 	unsigned int faults;
 	unsigned int slow;
 	unsigned int decline;
+	unsigned int also;
 	unsigned long pfns[HMM_WALK_PMDS * PTRS_PER_PTE];
 	unsigned long src[PTRS_PER_PTE];
 	unsigned long dst[PTRS_PER_PTE];
@@ -71,26 +78,23 @@ static void hmm_walk_folio_free(struct folio *folio)
 {
 }
 
-static vm_fault_t hmm_walk_migrate_to_ram(struct vm_fault *vmf)
+static vm_fault_t hmm_walk_to_ram(struct hmm_walk *walk,
+				  struct vm_area_struct *vma,
+				  unsigned long addr, struct page *fault_page)
 {
-	struct hmm_walk *walk = container_of(page_pgmap(vmf->page),
-					     struct hmm_walk, pgmap);
 	unsigned long src = 0, dst = 0;
 	struct migrate_vma args = {
-		.vma = vmf->vma,
-		.start = vmf->address & PAGE_MASK,
-		.end = (vmf->address & PAGE_MASK) + PAGE_SIZE,
+		.vma = vma,
+		.start = addr,
+		.end = addr + PAGE_SIZE,
 		.src = &src,
 		.dst = &dst,
 		.pgmap_owner = walk,
-		.fault_page = vmf->page,
+		.fault_page = fault_page,
 		.flags = MIGRATE_VMA_SELECT_DEVICE_PRIVATE,
 	};
 	struct page *page;
 
-	schedule_timeout_uninterruptible(walk->slow);
-	if (walk->faults++ < walk->decline)
-		return 0;
 	if (migrate_vma_setup(&args))
 		return VM_FAULT_SIGBUS;
 	page = src & MIGRATE_PFN_MIGRATE ?
@@ -104,6 +108,23 @@ static vm_fault_t hmm_walk_migrate_to_ram(struct vm_fault *vmf)
 	return page ? 0 : VM_FAULT_OOM;
 }
 
+static vm_fault_t hmm_walk_migrate_to_ram(struct vm_fault *vmf)
+{
+	struct hmm_walk *walk = container_of(page_pgmap(vmf->page),
+					     struct hmm_walk, pgmap);
+	vm_fault_t ret;
+
+	schedule_timeout_uninterruptible(walk->slow);
+	if (walk->faults++ < walk->decline)
+		return 0;
+	ret = hmm_walk_to_ram(walk, vmf->vma, vmf->address & PAGE_MASK,
+			      vmf->page);
+	if (!ret && walk->also)
+		ret = hmm_walk_to_ram(walk, vmf->vma, walk->addr +
+				      walk->also * PAGE_SIZE, NULL);
+	return ret;
+}
+
 static int hmm_walk_bus_alias(struct dev_pagemap *pgmap, struct page *page,
 			      unsigned long *nr_pages, phys_addr_t *phys)
 {
@@ -111,11 +132,19 @@ static int hmm_walk_bus_alias(struct dev_pagemap *pgmap, struct page *page,
 	pmd_t *pmd = pmd_off(walk->mm, walk->addr);
 	spinlock_t *ptl = walk->order ? pmd_lockptr(walk->mm, pmd) :
 					pte_lockptr(walk->mm, pmd);
+	unsigned long i;
 
 	walk->asked++;
 	if (IS_ENABLED(CONFIG_SMP) && spin_trylock(ptl)) {
 		walk->unlocked++;
 		spin_unlock(ptl);
+	}
+	for (i = 0; i < *nr_pages; i++)
+		walk->unmapped += !folio_mapped(page_folio(page + i));
+	if (walk->refuse) {
+		walk->refuse--;
+		*nr_pages = 1;
+		return -EBUSY;
 	}
 	*phys = HMM_WALK_APERTURE +
 		PFN_PHYS(page_to_pfn(page)) - pgmap->range.start;
@@ -217,7 +246,8 @@ static struct hmm_walk *hmm_walk_init(struct kunit *test)
 }
 
 /* How many pages hmm_range_fault() answers with an alias */
-static unsigned long hmm_walk_aliases(struct hmm_walk *walk)
+static unsigned long hmm_walk_aliases(struct hmm_walk *walk,
+				      unsigned long flags)
 {
 	unsigned long first = PHYS_PFN(HMM_WALK_APERTURE);
 	struct hmm_range range = {
@@ -225,14 +255,18 @@ static unsigned long hmm_walk_aliases(struct hmm_walk *walk)
 		.start = walk->addr,
 		.end = walk->addr + (walk->npages << PAGE_SHIFT),
 		.hmm_pfns = walk->pfns,
-		.default_flags = HMM_PFN_REQ_ALLOW_P2P,
+		.default_flags = HMM_PFN_REQ_ALLOW_P2P | flags,
 		.p2p_client = &walk->importer.dev,
 		.p2p_cpu = true,
 	};
 	unsigned long i, n = 0;
+	int ret;
 
-	range.notifier_seq = mmu_interval_read_begin(&walk->notifier);
-	KUNIT_EXPECT_EQ(walk->test, 0, hmm_range_fault(&range));
+	do {
+		range.notifier_seq = mmu_interval_read_begin(&walk->notifier);
+		ret = hmm_range_fault(&range);
+	} while (flags && ret == -EBUSY);
+	KUNIT_EXPECT_EQ(walk->test, 0, ret);
 	for (i = 0; i < walk->npages; i++) {
 		if (!(walk->pfns[i] & HMM_PFN_ALIAS))
 			continue;
@@ -241,6 +275,7 @@ static unsigned long hmm_walk_aliases(struct hmm_walk *walk)
 		n++;
 	}
 	KUNIT_EXPECT_EQ(walk->test, walk->unlocked, 0);
+	KUNIT_EXPECT_EQ(walk->test, walk->unmapped, 0);
 	return n;
 }
 
@@ -278,7 +313,7 @@ static void hmm_walk_place(struct hmm_walk *walk, unsigned long addr,
 	}
 	migrate_vma_pages(&args);
 	if (!first) {
-		KUNIT_EXPECT_EQ(walk->test, hmm_walk_aliases(walk), 0);
+		KUNIT_EXPECT_EQ(walk->test, hmm_walk_aliases(walk, 0), 0);
 		KUNIT_EXPECT_EQ(walk->test, walk->asked, 0);
 	}
 	migrate_vma_finalize(&args);
@@ -294,17 +329,17 @@ static void hmm_walk_run(struct hmm_walk *walk)
 
 	mmap_read_lock(walk->mm);
 	hmm_walk_place(walk, walk->addr, 0);
-	KUNIT_EXPECT_EQ(walk->test, hmm_walk_aliases(walk), walk->npages);
+	KUNIT_EXPECT_EQ(walk->test, hmm_walk_aliases(walk, 0), walk->npages);
 	KUNIT_EXPECT_GT(walk->test, walk->asked, 0);
 
 	/* One folio is busy, and its neighbours are not. */
 	folio = page_folio(pfn_to_page(PHYS_PFN(walk->pgmap.range.start) + 5));
 	folio_lock(folio);
-	KUNIT_EXPECT_EQ(walk->test, hmm_walk_aliases(walk),
+	KUNIT_EXPECT_EQ(walk->test, hmm_walk_aliases(walk, 0),
 			walk->npages - (1UL << walk->order));
 	KUNIT_EXPECT_EQ(walk->test, walk->pfns[5] & HMM_PFN_ALIAS, 0);
 	folio_unlock(folio);
-	KUNIT_EXPECT_EQ(walk->test, hmm_walk_aliases(walk), walk->npages);
+	KUNIT_EXPECT_EQ(walk->test, hmm_walk_aliases(walk, 0), walk->npages);
 	mmap_read_unlock(walk->mm);
 }
 
@@ -328,38 +363,90 @@ static void hmm_walk_huge(struct kunit *test)
 	hmm_walk_run(walk);
 }
 
-/* One page of the exporter in each of several page tables, faulted to RAM */
-static int hmm_walk_fault(struct hmm_walk *walk, unsigned long timeout)
+/*
+ * The exporter refuses the first of its neighbours, and the fault on that one
+ * changes nothing: it is asked again.
+ */
+static void hmm_walk_refused(struct kunit *test)
 {
-	struct hmm_range range = {
+	struct hmm_walk *walk = hmm_walk_init(test);
+
+	walk->npages = 16;
+	walk->decline = 1;
+	mmap_read_lock(walk->mm);
+	hmm_walk_place(walk, walk->addr, 0);
+	walk->refuse = 1;
+	KUNIT_EXPECT_EQ(test, hmm_walk_aliases(walk, HMM_PFN_REQ_FAULT), 16);
+	mmap_read_unlock(walk->mm);
+	KUNIT_EXPECT_EQ(test, walk->faults, 1);
+}
+
+/* The fault on it takes another one away: they are neighbours no more. */
+static void hmm_walk_parted(struct kunit *test)
+{
+	struct hmm_walk *walk = hmm_walk_init(test);
+
+	walk->npages = 16;
+	walk->also = 8;
+	mmap_read_lock(walk->mm);
+	hmm_walk_place(walk, walk->addr, 0);
+	walk->refuse = 1;
+	KUNIT_EXPECT_EQ(test, hmm_walk_aliases(walk, HMM_PFN_REQ_FAULT), 14);
+	mmap_read_unlock(walk->mm);
+	KUNIT_EXPECT_EQ(test, walk->faults, 1);
+}
+
+/* One page of the exporter in each of several page tables, to be faulted */
+static struct hmm_range hmm_walk_spread(struct hmm_walk *walk)
+{
+	unsigned long i;
+
+	walk->npages = 1;
+	memset(walk->pfns, 0, sizeof(walk->pfns));
+	mmap_read_lock(walk->mm);
+	for (i = 0; i < HMM_WALK_PMDS; i++) {
+		hmm_walk_place(walk, walk->addr + i * PMD_SIZE, i);
+		walk->pfns[i * PTRS_PER_PTE] = HMM_PFN_REQ_FAULT;
+	}
+	mmap_read_unlock(walk->mm);
+	return (struct hmm_range){
 		.notifier = &walk->notifier,
 		.start = walk->addr,
 		.end = walk->addr + (HMM_WALK_PMDS - 1) * PMD_SIZE + PAGE_SIZE,
 		.hmm_pfns = walk->pfns,
 		.pfn_flags_mask = HMM_PFN_REQ_FAULT,
 	};
+}
+
+/* Each fault invalidates the range, which ends a call after that page table. */
+static void hmm_walk_invalidated(struct kunit *test)
+{
+	struct hmm_walk *walk = hmm_walk_init(test);
+	struct hmm_range range = hmm_walk_spread(walk);
 	unsigned long i;
 
-	walk->npages = 1;
+	mmap_read_lock(walk->mm);
 	for (i = 0; i < HMM_WALK_PMDS; i++) {
-		mmap_read_lock(walk->mm);
-		hmm_walk_place(walk, walk->addr + i * PMD_SIZE, i);
-		mmap_read_unlock(walk->mm);
+		range.notifier_seq = mmu_interval_read_begin(&walk->notifier);
+		KUNIT_EXPECT_EQ(test, hmm_range_fault(&range), -EBUSY);
+		KUNIT_EXPECT_EQ(test, walk->faults, i + 1);
 	}
-	memset(walk->pfns, 0, sizeof(walk->pfns));
-	for (i = 0; i < HMM_WALK_PMDS; i++)
-		walk->pfns[i * PTRS_PER_PTE] = HMM_PFN_REQ_FAULT;
-	return hmm_range_fault_unlocked_timeout(&range, timeout);
+	range.notifier_seq = mmu_interval_read_begin(&walk->notifier);
+	KUNIT_EXPECT_EQ(test, hmm_range_fault(&range), 0);
+	KUNIT_EXPECT_FALSE(test, mmu_interval_read_retry(&walk->notifier,
+							 range.notifier_seq));
+	mmap_read_unlock(walk->mm);
 }
 
 /* Each fault invalidates the range and takes longer than the timeout. */
 static void hmm_walk_slow(struct kunit *test)
 {
 	struct hmm_walk *walk = hmm_walk_init(test);
+	struct hmm_range range = hmm_walk_spread(walk);
 	unsigned long i;
 
 	walk->slow = 10;
-	KUNIT_EXPECT_EQ(test, hmm_walk_fault(walk, 2), 0);
+	KUNIT_EXPECT_EQ(test, hmm_range_fault_unlocked_timeout(&range, 2), 0);
 	KUNIT_EXPECT_EQ(test, walk->faults, HMM_WALK_PMDS);
 	for (i = 0; i < HMM_WALK_PMDS; i++)
 		KUNIT_EXPECT_TRUE(test, walk->pfns[i * PTRS_PER_PTE] &
@@ -370,16 +457,21 @@ static void hmm_walk_slow(struct kunit *test)
 static void hmm_walk_declined(struct kunit *test)
 {
 	struct hmm_walk *walk = hmm_walk_init(test);
+	struct hmm_range range = hmm_walk_spread(walk);
 
 	walk->slow = 1;
 	walk->decline = 500;
-	KUNIT_EXPECT_EQ(test, hmm_walk_fault(walk, 20), -EBUSY);
+	KUNIT_EXPECT_EQ(test, hmm_range_fault_unlocked_timeout(&range, 20),
+			-EBUSY);
 	KUNIT_EXPECT_LT(test, walk->faults, walk->decline);
 }
 
 static struct kunit_case hmm_walk_test_cases[] = {
 	KUNIT_CASE(hmm_walk_small),
 	KUNIT_CASE(hmm_walk_huge),
+	KUNIT_CASE(hmm_walk_refused),
+	KUNIT_CASE(hmm_walk_parted),
+	KUNIT_CASE(hmm_walk_invalidated),
 	KUNIT_CASE(hmm_walk_slow),
 	KUNIT_CASE(hmm_walk_declined),
 	{}
