@@ -149,7 +149,7 @@ prepare 9000
 # shellcheck disable=SC2119 # the plan is known last
 ktap_begin
 ktap_test "machine $suite" start_machine
-for group in start run guest model check matrix fuzz deb bare; do
+for group in start run guest root model check matrix fuzz deb bare; do
 	mapfile -t packages < <(listed "$group" | if [ "$only" = "  " ]; then cat; else
 		grep -xF "$(tr ' ' '\n' <<<"$only" | grep .)" || :; fi)
 	[ "${#packages[@]}" -gt 0 ] || continue
