@@ -5,13 +5,10 @@
  * waits for it.
  */
 #define _GNU_SOURCE
-#include <fcntl.h>
 #include <linux/userfaultfd.h>
-#include <poll.h>
 #include <pthread.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -57,24 +54,9 @@ static void *importer_fault(void *arg)
 	return NULL;
 }
 
-static int watch(struct _test_data_fault_wait *self)
-{
-	struct uffdio_api api = { .api = UFFD_API };
-	struct uffdio_register reg = {
-		.range = { (uintptr_t)self->mem, SIZE },
-		.mode = UFFDIO_REGISTER_MODE_MISSING,
-	};
-
-	self->uffd = syscall(SYS_userfaultfd, O_CLOEXEC);
-	if (self->uffd < 0 || ioctl(self->uffd, UFFDIO_API, &api) ||
-	    ioctl(self->uffd, UFFDIO_REGISTER, &reg))
-		return -errno;
-	return 0;
-}
-
 FIXTURE_SETUP(fault_wait)
 {
-	struct pollfd event = { .events = POLLIN };
+	struct uffd_msg msg;
 
 	self->uffd = -1;
 	self->gpu.fd = -1;
@@ -85,7 +67,8 @@ FIXTURE_SETUP(fault_wait)
 		SKIP(return, "%s", dma_env_absent());
 	self->mem = map_aligned(SIZE, false, &self->map, &self->map_size);
 	ASSERT_NE(NULL, self->mem);
-	ASSERT_EQ(0, watch(self));
+	self->uffd = uffd_missing(self->mem, SIZE);
+	ASSERT_LE(0, self->uffd);
 	ASSERT_EQ(0, gpu_open(&self->gpu, 0));
 	self->dma = dma_open(getenv("DMA0"));
 	ASSERT_LE(0, self->dma);
@@ -94,8 +77,7 @@ FIXTURE_SETUP(fault_wait)
 	ASSERT_EQ(0, pthread_create(&self->thread, NULL, variant->dma ?
 				    importer_fault : engine_fault, self));
 	self->waiting = true;
-	event.fd = self->uffd;
-	ASSERT_EQ(1, poll(&event, 1, LIMIT * 1000));
+	ASSERT_EQ(0, uffd_next(self->uffd, LIMIT * 1000, &msg));
 }
 
 /* The fault ends, and with it what waits for it after all. */

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -39,12 +40,28 @@ int uffd_missing(void *addr, size_t len)
 		.range = { .start = (uintptr_t)addr, .len = len },
 		.mode = UFFDIO_REGISTER_MODE_MISSING,
 	};
-	int fd = syscall(__NR_userfaultfd, O_CLOEXEC);
+	/* Without O_NONBLOCK poll() returns at once, with POLLERR. */
+	int fd = syscall(__NR_userfaultfd, O_CLOEXEC | O_NONBLOCK);
 
 	if (fd < 0 || ioctl(fd, UFFDIO_API, &api) ||
 	    ioctl(fd, UFFDIO_REGISTER, &reg))
 		return -errno;
 	return fd;
+}
+
+int uffd_next(int fd, int ms, struct uffd_msg *msg)
+{
+	struct pollfd pfd = { .fd = fd, .events = POLLIN };
+	int ret = poll(&pfd, 1, ms);
+
+	if (!ret)
+		return -ETIMEDOUT;
+	if (ret < 0)
+		return -errno;
+	if (pfd.revents != POLLIN)
+		return -EIO;
+	ret = read(fd, msg, sizeof(*msg));
+	return ret == sizeof(*msg) ? 0 : -EIO;
 }
 
 void pattern_fill(void *buf, size_t size, uint64_t seed, uint64_t first)

@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct uffd_msg;
+
 #define PAGE		4096UL
 #define MIB		(1024UL * 1024)
 
@@ -27,6 +29,8 @@ void *map_aligned(size_t size, bool thp, void **map, size_t *map_size);
  * fault waits until UFFDIO_ZEROPAGE or the like. Returns it, or a negative errno.
  */
 int uffd_missing(void *addr, size_t len);
+/* The next that it is told of, within @ms; -ETIMEDOUT if there is none */
+int uffd_next(int fd, int ms, struct uffd_msg *msg);
 
 /* Word @index of what a FILL of ivgpu with @seed writes */
 static inline uint64_t pattern_word(uint64_t seed, uint64_t index)

@@ -4,7 +4,7 @@
  * waited for. Other accesses fail: they must neither be repeated for as long, nor
  * hold up the dereg.
  */
-#include <poll.h>
+#include <errno.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <linux/userfaultfd.h>
@@ -14,6 +14,7 @@
 #define SIZE		(2 * MIB)
 /* Milliseconds that nothing happens for */
 #define QUIET		300
+#define LIMIT		60000
 
 FIXTURE(rdma_dereg) {
 	struct rdma_env env;
@@ -87,7 +88,6 @@ TEST_F_TIMEOUT(rdma_dereg, in_fault, 120)
 {
 	struct rdma_env *env = &self->env;
 	struct rdma_dereg dereg;
-	struct pollfd pfd = { .fd = self->uffd, .events = POLLIN };
 	struct uffdio_zeropage zero = {
 		.range = { .start = (uintptr_t)self->mem, .len = PAGE },
 	};
@@ -97,8 +97,8 @@ TEST_F_TIMEOUT(rdma_dereg, in_fault, 120)
 	ASSERT_EQ(0, post_read(self, &env->peer, SIZE - PAGE));
 	ASSERT_EQ(0, rdma_wait(&env->peer, NULL));
 	ASSERT_EQ(0, post_read(self, &env->peer, 0));
-	ASSERT_EQ((ssize_t)sizeof(msg),
-		  read(self->uffd, &msg, sizeof(msg)));
+	ASSERT_EQ(0, uffd_next(self->uffd, LIMIT, &msg));
+	ASSERT_EQ((uintptr_t)self->mem, msg.arg.pagefault.address);
 	ASSERT_EQ(0, rdma_dereg_start(&dereg, self->mr));
 	usleep(QUIET * 1000);
 	EXPECT_EQ(0, dereg.done);
@@ -106,7 +106,7 @@ TEST_F_TIMEOUT(rdma_dereg, in_fault, 120)
 	/* Another page: nobody waits for it. */
 	ASSERT_EQ(0, post_read(self, &self->peer, SIZE / 4));
 	EXPECT_EQ(IBV_WC_REM_ACCESS_ERR, rdma_wait(&self->peer, NULL));
-	EXPECT_EQ(0, poll(&pfd, 1, QUIET));
+	EXPECT_EQ(-ETIMEDOUT, uffd_next(self->uffd, QUIET, &msg));
 	EXPECT_EQ(0, dereg.done);
 
 	ASSERT_EQ(0, ioctl(self->uffd, UFFDIO_ZEROPAGE, &zero));

@@ -12,6 +12,7 @@
 #define PART		(1024 * MIB)
 #define SIZE		(2 * MIB)
 #define ROUNDS		30
+#define LIMIT		60000	/* ms */
 
 /*
  * An implicit MR of the own end, and address space of which @part is a whole part
@@ -170,7 +171,7 @@ static void check_dereg(struct __test_metadata *_metadata,
 	uffd = uffd_missing(mem, PAGE);
 	ASSERT_LE(0, uffd);
 	ASSERT_EQ(0, rdma_post(&env->peer, &wr, 0));
-	ASSERT_EQ((ssize_t)sizeof(msg), read(uffd, &msg, sizeof(msg)));
+	ASSERT_EQ(0, uffd_next(uffd, LIMIT, &msg));
 	ASSERT_EQ(UFFD_EVENT_PAGEFAULT, msg.event);
 
 	ASSERT_EQ(0, rdma_dereg_start(&dereg, self->mr));
