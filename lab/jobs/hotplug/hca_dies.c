@@ -110,12 +110,12 @@ TEST_F_TIMEOUT(hca_dies, reset, 240)
 	check_recovery(_metadata, self, &r, old);
 }
 
-/* A command has no answer: the program is told, and others go on. */
-TEST_F_TIMEOUT(hca_dies, command_timeout, 240)
+/* In transfers, a command has no answer. The program is told. */
+static void lose_command(struct __test_metadata *_metadata,
+			 struct _test_data_hca_dies *self,
+			 struct hca_reader *r)
 {
 	struct rdma_env *env = &self->env;
-	struct hca_reader r;
-	struct ibv_pd *pd;
 
 	/* The driver asks how long it has to wait when it is bound. */
 	rdma_env_close(env);
@@ -129,12 +129,21 @@ TEST_F_TIMEOUT(hca_dies, command_timeout, 240)
 	memset(env->mem, 0, SIZE);
 	ASSERT_EQ(0, rdma_env_fill(env, 1));
 
-	ASSERT_EQ(0, hca_reader_start(&r, env));
+	ASSERT_EQ(0, hca_reader_start(r, env));
 	ASSERT_EQ(0, device_set(self->monitor, HCA_ID, "x-drop-cmd", ALLOC_PD));
-	pd = ibv_alloc_pd(env->own.ctx);
-	EXPECT_EQ(NULL, pd);
+	EXPECT_EQ(NULL, ibv_alloc_pd(env->own.ctx));
 	EXPECT_EQ(ETIMEDOUT, errno);
 	ASSERT_EQ(0, device_set(self->monitor, HCA_ID, "x-drop-cmd", 0));
+}
+
+/* Others go on, and so does the driver: it waits for that command no more. */
+TEST_F_TIMEOUT(hca_dies, command_timeout, 240)
+{
+	struct rdma_env *env = &self->env;
+	struct hca_reader r;
+	struct ibv_pd *pd;
+
+	lose_command(_metadata, self, &r);
 	EXPECT_EQ(0, hca_reader_flows(&r));
 	EXPECT_EQ(0, hca_reader_stop(&r));
 	pd = ibv_alloc_pd(env->own.ctx);
@@ -144,6 +153,18 @@ TEST_F_TIMEOUT(hca_dies, command_timeout, 240)
 	rdma_env_close(env);
 	self->closed = true;
 	EXPECT_EQ(0, hca_rebind(self->bdf));
+}
+
+/* The firmware never answers it, because it dies. */
+TEST_F_TIMEOUT(hca_dies, firmware_after_timeout, 240)
+{
+	uint64_t old;
+	struct hca_reader r;
+
+	lose_command(_metadata, self, &r);
+	old = hca_which(self->bdf);
+	ASSERT_EQ(0, device_set(self->monitor, HCA_ID, "x-syndrome", 1));
+	check_recovery(_metadata, self, &r, old);
 }
 
 /* What another HCA has of the same memory: an MR of its own, and a connection */
