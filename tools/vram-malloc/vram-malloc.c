@@ -324,10 +324,19 @@ static void at_start(void)
 	pthread_atfork(fork_begin, fork_end, fork_end);
 }
 
+/*
+ * The libibverbs behind us. A program may not be linked with it, but load a plugin
+ * that is, as UCX, libfabric and Python do: RTLD_NEXT does not find it then.
+ */
 static void *next(const char *name)
 {
-	void *symbol = dlsym(RTLD_NEXT, name);
+	void *symbol = dlsym(RTLD_NEXT, name), *library;
 
+	if (!symbol) {
+		library = dlopen("libibverbs.so.1", RTLD_LAZY | RTLD_NOLOAD);
+		if (library)
+			symbol = dlsym(library, name);
+	}
 	if (!symbol) {
 		say("no %s to call", name);
 		abort();

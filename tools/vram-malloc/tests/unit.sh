@@ -19,16 +19,19 @@ build() {
 	"${cc[@]}" -fsanitize=address,undefined -fno-sanitize-recover=all \
 		-DINSTANCES="\"$tmp/instances\"" -o "$tmp/unit" \
 		"$here"/{unit.c,../pattern.c,../decisions.c}
-	"${cc[@]}" -shared -fPIC -o "$tmp/libfake.so" "$here/fake.c"
-	"${cc[@]}" -o "$tmp/program" "$here/program.c" "$tmp/libfake.so"
+	"${cc[@]}" -shared -fPIC -Wl,-soname,libibverbs.so.1 -o "$tmp/libibverbs.so.1" \
+		"$here/fake.c"
+	"${cc[@]}" -rdynamic -o "$tmp/program" "$here"/{program,work}.c "$tmp/libibverbs.so.1"
+	"${cc[@]}" -shared -fPIC -o "$tmp/plugin.so" "$here/work.c" "$tmp/libibverbs.so.1"
+	"${cc[@]}" -o "$tmp/loader" "$here/program.c"
 }
 
-# own LINES ARG: the program has its own exit code and output, and so many lines
-# are the library's
+# own LINES ARG [PROGRAM]: the program has its own exit code and output, and so many
+# lines are the library's
 own() {
 	local rc=0
-	LD_PRELOAD=$library VRAM_MALLOC_DEVICE=ffff:1f:1f.7 "$tmp/program" "$2" \
-		>"$tmp/out" 2>"$tmp/err" || rc=$?
+	LD_LIBRARY_PATH=$tmp LD_PRELOAD=$library VRAM_MALLOC_DEVICE=ffff:1f:1f.7 \
+		"$tmp/${3:-program}" "$2" >"$tmp/out" 2>"$tmp/err" || rc=$?
 	cat "$tmp/out" "$tmp/err"
 	[ "$rc" -eq 42 ] && [ "$(grep -vc '^vram-malloc: ' "$tmp/err")" -eq 0 ] &&
 		[ "$(wc -l <"$tmp/err")" -eq "$1" ] &&
@@ -41,4 +44,6 @@ ktap_suite unit "$tmp/unit"
 ktap_test "a program that registers, without a device" own 1 registers
 ktap_test "a program that does not register" own 1 nothing
 ktap_test "a program that forks" own 2 fork
+PLUGIN=$tmp/plugin.so ktap_test "a plugin that registers" own 1 registers loader
+PLUGIN=$tmp/plugin.so ktap_test "a plugin, and a fork" own 2 fork loader
 ktap_end
