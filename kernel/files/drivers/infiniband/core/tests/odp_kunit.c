@@ -380,6 +380,15 @@ static void odp_virt_dma(struct kunit *test)
 	}
 	KUNIT_EXPECT_EQ(test, fake->faults, 1);
 	KUNIT_EXPECT_EQ(test, fake->odp->npages, 0);
+	KUNIT_EXPECT_EQ(test, atomic64_read(&fake->counters.aliases), PAGES);
+
+	/* What is there is not counted again, unless it was taken away */
+	KUNIT_EXPECT_EQ(test, map_pages(fake, 0, PAGES, true), PAGES);
+	KUNIT_EXPECT_EQ(test, atomic64_read(&fake->counters.aliases), PAGES);
+	invalidate(fake, 3);
+	KUNIT_EXPECT_EQ(test, map_pages(fake, 0, PAGES, true), PAGES);
+	KUNIT_EXPECT_EQ(test, atomic64_read(&fake->counters.aliases),
+			PAGES + 1);
 	KUNIT_EXPECT_EQ(test, atomic64_read(&fake->counters.alias_fallbacks),
 			0);
 }
