@@ -37,7 +37,7 @@ int decisions_start(void)
 /* Words that say where, not why: they would make every event a kind. */
 static bool is_place(const char *word)
 {
-	static const char * const keys[] = { "addr=", "pages=", "phys=" };
+	static const char * const keys[] = { "addr=", "pages=", "phys=", "pid=" };
 	size_t i;
 
 	for (i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)

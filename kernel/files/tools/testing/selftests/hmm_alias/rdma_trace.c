@@ -41,13 +41,16 @@ FIXTURE_TEARDOWN_PARENT(rdma_trace)
 TEST_F(rdma_trace, granted_and_invalidated)
 {
 	struct rdma_env *env = &self->env;
-	char exporter[64];
+	char exporter[64], owner[32];
 
 	snprintf(exporter, sizeof(exporter), "exporter=%s", env->gpu.bdf);
+	/* Whoever it was that faulted for the importer */
+	snprintf(owner, sizeof(owner), "pid=%d", getpid());
 	ASSERT_EQ(0, rdma_env_fill(env, 1));
 	EXPECT_EQ(0, rdma_env_read(env, 0, SIZE));
 	EXPECT_LT(0, trace_count(env->mem, "hmm_alias_grant", rdma_env_access(env)));
 	EXPECT_LT(0, trace_count(env->mem, "hmm_alias_grant", exporter));
+	EXPECT_LT(0, trace_count(env->mem, "hmm_alias_grant", owner));
 	EXPECT_EQ(0, trace_count(env->mem, "hmm_alias_refuse", rdma_env_access(env)));
 
 	ASSERT_EQ(0, trace_clear());
