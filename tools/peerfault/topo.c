@@ -26,9 +26,11 @@ static const char usage[] =
 "  -h, --help        print this\n"
 "  -V, --version     print the version\n"
 "\n"
-"\"yes\" means that nothing this command can see is in the way. The importer's\n"
-"driver must still ask, and the exporter's driver decides for each page; the\n"
-"kernel's hmm trace events show what they did.\n"
+"\"yes\" means that nothing this command can see is in the way. The program must\n"
+"register its memory on demand, and the exporter's driver decides for each page;\n"
+"the kernel's hmm trace events show what they did. \"dist\" counts the steps from\n"
+"device to device, \"*\" marks the exporter that is nearest to an importer: a hint\n"
+"only, the fewer the better.\n"
 "\n"
 "Any user may run it. Only root can read the ACS settings of bridges; what could\n"
 "not be read is listed as \"missing\".\n"
@@ -141,12 +143,41 @@ static void explain_dma(struct pair *pair)
 /* In the order in which the kernel decides */
 static void explain(struct pair *pair)
 {
+	if (pair->importer->odp == NO)
+		BECAUSE(pair, "importer cannot fault: without on-demand paging it pins memory in RAM");
+	else if (pair->importer->aliases == NO)
+		BECAUSE(pair, "importer's driver does not ask for memory of other devices");
 	if (*pair->importer->bdf)
 		explain_dma(pair);
 	else if (!pair->exporter->cpu)
 		BECAUSE(pair, "importer has no DMA engine, and the exporter does not allow CPU access to its BAR (parameter cpu_access)");
 	if (pair->exporter->consent == NO)
 		BECAUSE(pair, "exporter does not consent to peer access (its p2pdma/peer_access is 0)");
+}
+
+static bool is_reached(const struct pair *pair)
+{
+	return pair->client && strcmp(pair->client->map, "not-supported");
+}
+
+/* Of those that the importer reaches. Several may be equally near. */
+static void find_nearest(struct topo *topo)
+{
+	size_t i, k;
+
+	for (i = 0; i < topo->n_pairs; i++) {
+		struct pair *pair = &topo->pairs[i];
+
+		pair->nearest = is_reached(pair);
+		for (k = 0; k < topo->n_pairs && pair->nearest; k++) {
+			const struct pair *other = &topo->pairs[k];
+
+			if (other->importer == pair->importer &&
+			    is_reached(other) &&
+			    other->client->distance < pair->client->distance)
+				pair->nearest = false;
+		}
+	}
 }
 
 static void find_pairs(struct topo *topo)
@@ -170,6 +201,7 @@ static void find_pairs(struct topo *topo)
 			explain(pair);
 		}
 	}
+	find_nearest(topo);
 	for (i = 0; i < topo->n_pairs; i++) {
 		if (topo->pairs[i].acs != UNKNOWN)
 			continue;

@@ -42,6 +42,8 @@ struct importer {
 	char bdf[NAME_LEN];	/* "": it has no DMA engine */
 	char iommu[NAME_LEN];
 	int dma_bits;		/* 0: unknown */
+	enum answer odp;	/* it can fault: memory regions on demand */
+	enum answer aliases;	/* and its driver takes aliases */
 };
 
 struct pair {
@@ -49,6 +51,7 @@ struct pair {
 	const struct importer *importer;
 	const struct client *client;	/* NULL without DMA, or if unknown */
 	bool below_one;			/* there is a bridge above both */
+	bool nearest;			/* of the importer's exporters */
 	enum answer acs;
 	char acs_at[256];		/* bridges that redirect */
 	char why[512];			/* not; "" if nothing is in the way */

@@ -52,16 +52,17 @@ static void print_importers(const struct topo *topo)
 		puts("no importer: no RDMA device, and no device of test_hmm_dma");
 		return;
 	}
-	printf("%-20s %-13s %-8s %s\n", "importer", "device", "dma-mask",
-	       "iommu");
+	printf("%-20s %-13s %-8s %-8s %-8s %s\n", "importer", "device",
+	       "odp", "aliases", "dma-mask", "iommu");
 	for (i = 0; i < topo->n_importers; i++) {
 		const struct importer *m = &topo->importers[i];
 		char bits[16] = "-";
 
 		if (m->dma_bits)
 			snprintf(bits, sizeof(bits), "%d", m->dma_bits);
-		printf("%-20s %-13s %-8s %s\n", m->name,
-		       *m->bdf ? m->bdf : "cpu", bits, m->iommu);
+		printf("%-20s %-13s %-8s %-8s %-8s %s\n", m->name,
+		       *m->bdf ? m->bdf : "cpu", answer_text[m->odp],
+		       answer_text[m->aliases], bits, m->iommu);
 	}
 }
 
@@ -76,7 +77,8 @@ static void print_pairs(const struct topo *topo)
 		char dist[16] = "-";
 
 		if (p->client)
-			snprintf(dist, sizeof(dist), "%d", p->client->distance);
+			snprintf(dist, sizeof(dist), "%d%s",
+				 p->client->distance, p->nearest ? "*" : "");
 		printf("%-13s %-20s %-16s %4s %-13s %s%s\n", p->exporter->bdf,
 		       p->importer->name, topo_fabric(p), dist,
 		       !*p->importer->bdf ? "-" : p->acs == YES ? p->acs_at :
@@ -136,6 +138,8 @@ static void json_importer(const struct importer *m)
 {
 	json_key("name", m->name);
 	json_key("device", *m->bdf ? m->bdf : NULL);
+	printf("\"odp\": %s, \"aliases\": %s, ", answer_json[m->odp],
+	       answer_json[m->aliases]);
 	if (m->dma_bits)
 		printf("\"dma_mask_bits\": %d, ", m->dma_bits);
 	else
@@ -152,11 +156,12 @@ static void json_pair(const struct pair *p)
 	json_key("importer_device", *p->importer->bdf ? p->importer->bdf : NULL);
 	json_key("fabric", topo_fabric(p));
 	if (p->client)
-		printf("\"distance\": %d, \"untrusted\": %s, \"vetoed\": %s, ",
-		       p->client->distance, answer_json[p->client->untrusted],
+		printf("\"distance\": %d, \"nearest\": %s, \"untrusted\": %s, \"vetoed\": %s, ",
+		       p->client->distance, answer_json[p->nearest],
+		       answer_json[p->client->untrusted],
 		       answer_json[p->client->vetoed]);
 	else
-		printf("\"distance\": null, \"untrusted\": null, \"vetoed\": null, ");
+		printf("\"distance\": null, \"nearest\": null, \"untrusted\": null, \"vetoed\": null, ");
 	json_words("acs_redirect", p->acs == UNKNOWN || !*p->importer->bdf ?
 		   NULL : p->acs_at);
 	printf("\"peer_access\": %s, \"why_not\": ", *p->why ? "false" : "true");

@@ -286,6 +286,30 @@ static void read_pci_parent(char bdf[NAME_LEN], const char *class,
 	}
 }
 
+/* The words of file odp of an RDMA device; an older kernel does not have it. */
+static void read_odp(struct importer *importer)
+{
+	FILE *f = sys_open("class/infiniband/%s/odp", importer->name);
+	char line[NAME_LEN], *word, *save;
+
+	importer->odp = UNKNOWN;
+	importer->aliases = UNKNOWN;
+	if (!f)
+		return;
+	if (fgets(line, sizeof(line), f)) {
+		importer->odp = NO;
+		importer->aliases = NO;
+		for (word = strtok_r(line, " \n", &save); word;
+		     word = strtok_r(NULL, " \n", &save)) {
+			if (!strcmp(word, "explicit"))
+				importer->odp = YES;
+			if (!strcmp(word, "alias"))
+				importer->aliases = YES;
+		}
+	}
+	fclose(f);
+}
+
 static void find_importers(struct topo *topo, const char *class,
 			   const char *prefix)
 {
@@ -304,6 +328,10 @@ static void find_importers(struct topo *topo, const char *class,
 
 			copy(importer->name, name);
 			copy(importer->iommu, "none");
+			importer->odp = YES;
+			importer->aliases = YES;
+			if (!*prefix)
+				read_odp(importer);
 			read_pci_parent(importer->bdf, class, name);
 			if (*importer->bdf)
 				read_iommu(importer->iommu, importer->bdf);

@@ -58,10 +58,12 @@ class Machine:
         group.mkdir()
         (group / 'type').write_text(f'{kind}\n')
 
-    def rdma(self, name, device=None):
+    def rdma(self, name, device=None, odp='explicit alias'):
         """An RDMA device on what is at DEVICE below the root"""
         directory = self.sys / 'class/infiniband' / name
         directory.mkdir(parents=True)
+        if odp:
+            (directory / 'odp').write_text(f'{odp}\n')
         if device:
             parent = self.sys / 'devices/pci0000:00' / device
             parent.mkdir(parents=True, exist_ok=True)
@@ -220,8 +222,10 @@ class Exporters(TopoTest):
                        'no', 'none'], [line.split() for line in lines])
         pair = [line.split(None, 5) for line in lines
                 if line.startswith('0000:03:00.0') and 'mlx5_0' in line]
-        self.assertEqual(pair, [['0000:03:00.0', 'mlx5_0', 'bus-addr', '4',
+        self.assertEqual(pair, [['0000:03:00.0', 'mlx5_0', 'bus-addr', '4*',
                                  'no', 'yes']])
+        self.assertIn(['mlx5_0', '0000:04:00.0', 'yes', 'yes', '64', 'none'],
+                      [line.split() for line in lines])
 
     def test_nobody(self):
         """An ordinary user learns all but ACS."""
@@ -258,8 +262,59 @@ class Pairs(TopoTest):
         self.assertEqual(self.pair('mlx5_0'), {
             'exporter': '0000:03:00.0', 'bar': 2, 'importer': 'mlx5_0',
             'importer_device': '0000:04:00.0', 'fabric': 'bus-addr',
-            'distance': 4, 'untrusted': False, 'vetoed': False, 'acs_redirect': [],
+            'distance': 4, 'nearest': True, 'untrusted': False,
+            'vetoed': False, 'acs_redirect': [],
             'peer_access': True, 'why_not': None})
+
+    def test_odp(self):
+        """Who cannot fault reaches nothing, whatever the fabric does."""
+        self.switch()
+        path = self.machine.sys / 'class/infiniband/mlx5_0/odp'
+
+        def importer():
+            return next((m['odp'], m['aliases'])
+                        for m in self.json()['importers']
+                        if m['name'] == 'mlx5_0')
+
+        self.assertEqual(importer(), (True, True))
+        path.write_text('explicit implicit\n')
+        self.assertEqual(importer(), (True, False))
+        self.refused('mlx5_0', 'driver does not ask')
+        path.write_text('none\n')
+        self.assertEqual(importer(), (False, False))
+        self.refused('mlx5_0', 'importer cannot fault')
+        # An older kernel
+        path.unlink()
+        self.assertEqual(importer(), (None, None))
+        self.assertTrue(self.pair('mlx5_0')['peer_access'])
+
+    def test_test_importer(self):
+        """The kernel's test_hmm_dma faults, and has no file that says so."""
+        self.switch()
+        device = self.machine.sys / 'class/misc/hmm_dma-0000:04:00.0'
+        device.mkdir(parents=True)
+        (device / 'device').symlink_to(
+            self.machine.sys / 'devices/pci0000:00' / UPSTREAM /
+            '0000:02:01.0/0000:04:00.0')
+        found = next(m for m in self.json()['importers']
+                     if m['name'] == device.name)
+        self.assertEqual((found['odp'], found['aliases']), (True, True))
+
+    def test_nearest(self):
+        """A hint: of the exporters that it reaches, that with the fewest steps"""
+        self.switch(clients=[client('04:00.0', distance=4),
+                             client('05:00.0', 'not-supported', distance=2)])
+        self.machine.device(f'{UPSTREAM}/0000:02:00.0/0000:09:00.0', 'gpu', 47)
+        self.machine.p2pdma('0000:09:00.0',
+                            clients=[client('04:00.0', distance=6),
+                                     client('05:00.0', distance=6)])
+        pairs = {(p['exporter'], p['importer']): p['nearest']
+                 for p in self.json()['pairs']}
+        self.assertTrue(pairs['0000:03:00.0', 'mlx5_0'])
+        self.assertFalse(pairs['0000:09:00.0', 'mlx5_0'])
+        self.assertFalse(pairs['0000:03:00.0', 'small'])
+        self.assertTrue(pairs['0000:09:00.0', 'small'])
+        self.assertIsNone(pairs['0000:09:00.0', 'far'])
 
     def test_domain_of_5_digits(self):
         self.switch()
