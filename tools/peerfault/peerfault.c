@@ -14,6 +14,7 @@ static const struct command {
 	const char *what;
 } commands[] = {
 	{ "topo", topo_main, "which devices reach whose memory, and why not" },
+	{ "watch", watch_main, "what the kernel decides about pages, as it happens" },
 };
 
 #define N_COMMANDS	(sizeof(commands) / sizeof(commands[0]))

@@ -11,6 +11,7 @@ enum exit_code {
 
 /* Subcommands: argv[0] is the subcommand's name. They return an exit code. */
 int topo_main(int argc, char **argv);
+int watch_main(int argc, char **argv);
 
 void print_version(void);
 /* Done, unless something that was printed did not get out */

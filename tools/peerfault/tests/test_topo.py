@@ -3,7 +3,7 @@
 """`peerfault topo` on machines that no guest is: made-up copies of sysfs.
 
 PEERFAULT is the program under test, VERSION what it must say that it is.
-topo.sh builds it and runs these; with --list, their names are printed.
+unit.sh builds it and runs these; with --list, their names are printed.
 """
 
 import json

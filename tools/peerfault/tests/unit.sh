@@ -1,16 +1,17 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# topo.sh: builds `peerfault` with ASan and UBSan and runs each test of
-# test_topo.py and of the installation. KTAP.
+# unit.sh: builds `peerfault` with ASan and UBSan and runs each test of
+# test_topo.py, of test_watch.py and of the installation. KTAP.
 
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../../.." && pwd)
 # shellcheck source=scripts/ktap.sh
 . "$root/scripts/ktap.sh"
-VERSION=$(cat "$root/VERSION") PEERFAULT=$root/build/tools-sanitize/peerfault
-export VERSION PEERFAULT
+out=$root/build/tools-sanitize
+VERSION=$(cat "$root/VERSION") PEERFAULT=$out/peerfault WATCH_FEED=$out/watch_feed
+export VERSION PEERFAULT WATCH_FEED
 
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
@@ -28,7 +29,8 @@ installs() {
 
 # Each option of the program is in the manual page, and the other way round.
 manual() {
-	{ "$PEERFAULT" --help && "$PEERFAULT" topo --help; } | options >"$tmp/help"
+	{ "$PEERFAULT" --help && "$PEERFAULT" topo --help &&
+		"$PEERFAULT" watch --help; } | options >"$tmp/help"
 	sed 's/\\-/-/g' "$here/../peerfault.8" | options >"$tmp/manual"
 	diff "$tmp/help" "$tmp/manual"
 }
@@ -38,9 +40,11 @@ options() {
 }
 
 ktap_begin ''
-ktap_test build make -s -C "$here/.." SANITIZE=1
-for test in $(python3 "$here/test_topo.py" --list); do
-	ktap_test "$test" python3 "$here/test_topo.py" -q "$test"
+ktap_test build make -s -C "$here/.." SANITIZE=1 all "$WATCH_FEED"
+for part in topo watch; do
+	for test in $(python3 "$here/test_$part.py" --list); do
+		ktap_test "$test" python3 "$here/test_$part.py" -q "$test"
+	done
 done
 ktap_test installs installs
 ktap_test manual manual
