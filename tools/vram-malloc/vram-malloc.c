@@ -270,7 +270,7 @@ unlock:
 
 /*
  * The program's buffers are as they will be when it transfers. @receive: from now
- * on a peer may write to them, and before that nothing has.
+ * on a peer may write to them. Before the first time nothing has.
  */
 static void ready(bool receive)
 {
@@ -280,7 +280,7 @@ static void ready(bool receive)
 	if (owner == getpid() && state == OPEN) {
 		look();
 		for (region = regions; region; region = region->next) {
-			if (receive && region->fill)
+			if (receive && region->fill && !region->filled)
 				pattern_write(region, seed);
 			if (region->on_demand)
 				place(region);
