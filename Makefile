@@ -21,7 +21,7 @@ help: ## This list
 	@echo "Exit codes ('error NN: ...'): scripts/common.sh"
 #= TOPOLOGY=name   the machine to boot, a file in lab/topologies
 #= APP=name        make demo: programs that nobody here wrote, on device memory:
-#=                 perftest, pyverbs; see docs/programs.md
+#=                 perftest, openmpi and others; see docs/programs.md
 #= KERNEL=name     normal, debug, base (unpatched), no-p2pdma, or the path of a bzImage
 #= SUITE="name..." make test: these suites, NAME[@TOPOLOGY[+KERNEL]] of lab/suites
 #= TEST=glob       make test: of SUITE, the tests that it names

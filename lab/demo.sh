@@ -4,7 +4,8 @@
 # demo.sh: builds what is needed, boots TOPOLOGY (default: switch) with KERNEL
 # (default: normal) and runs the main job: RDMA reads and writes device memory,
 # with the exporter's consent off and on. With APP, programs of Debian do that
-# (lab/programs/app.py). Exit code: that of the job, or of lab/run.sh.
+# (lab/programs/app.py), and docs/programs.py takes what build/log/demo-APP-TOPOLOGY
+# has then. Exit code: that of the job, or of lab/run.sh.
 
 set -eu
 # shellcheck source=scripts/common.sh
@@ -13,14 +14,22 @@ set -eu
 . "$PF_ROOT/lab/guest.sh"
 . "$PF_ROOT/lab/topology.sh"
 
+rdma=with-rxe
+! topology_lines name "${TOPOLOGY:-switch}" | grep -q '^HCA0' || rdma=with-mlx5
+case ${APP:-} in
+'') ;;
+perftest | ibverbs | pyverbs) root=rdma ;;
+ucx_perftest | openmpi) root=mpi ;;
+fi_pingpong | rping)
+	root=mpi
+	[ "$rdma" = with-rxe ] || die "$E_USAGE" \
+		"$APP needs rdma_cm, and with it an RDMA device on a network: TOPOLOGY=switch" ;;
+*) die "$E_USAGE" "no APP '$APP'; there are: perftest ibverbs pyverbs ucx_perftest openmpi fi_pingpong rping" ;;
+esac
+
 kernel=$(kernel_name)
 "$PF_ROOT/lab/build.sh" "$kernel" "${TOPOLOGY:-switch}"
 step "demo, in a guest with topology ${TOPOLOGY:-switch} and the $kernel kernel"
-rdma=with-rxe
-! topology_lines name "${TOPOLOGY:-switch}" | grep -q '^HCA0' || rdma=with-mlx5
 [ -n "${APP:-}" ] || exec "$PF_ROOT/lab/run.sh" -T 180 -- "$rdma" peerfault-demo
-case $APP in
-perftest | ibverbs | pyverbs) root=rdma ;;
-*) root=mpi ;;
-esac
-exec "$PF_ROOT/lab/run.sh" -T 900 -- "$rdma" in-root "$root" app.py "$APP"
+exec "$PF_ROOT/lab/run.sh" -T 900 -o "$PF_LOG/demo-$APP-${TOPOLOGY:-switch}" -- \
+	"$rdma" in-root "$root" app.py "$APP"

@@ -2,16 +2,18 @@
 # SPDX-License-Identifier: GPL-2.0
 """Run programs that use RDMA, unmodified, on device memory, and print a table.
 
-usage: app.py perftest|ibverbs|pyverbs|ucx|openmpi|libfabric|rdmacm
+usage: app.py perftest|ibverbs|pyverbs|ucx_perftest|openmpi|fi_pingpong|rping
 
 Each program runs with vram-malloc.so preloaded, so that what it registers is in
 the memory of the exporter GPU0, first without the consent to peer access and then
 with it. RDMA is the client's device and RDMA_PEER the server's. The table says of
 each run what became of the pages; what a column is, is in docs/programs.md. Exit
 code 1: a program failed, its data were wrong, or the access of a device moved a
-page of an on-demand region although there was consent.
+page of an on-demand region although there was consent. rows.json in RESULTS is
+for docs/programs.py, which makes the table of docs/programs.md of it.
 """
 
+import json
 import os
 import re
 import subprocess
@@ -26,6 +28,7 @@ REGION = re.compile(
 WORDS = re.compile(
     r"vram-malloc: region \d+: of (\d+) words (\d+) are its own, (\d+) the peer's in "
     r"their order, (\d+) neither")
+COLUMNS = ("placed", "aliased", "moved", "left", "there")
 CLIENT = os.environ.get("RDMA", "rxe0")
 SERVER = os.environ.get("RDMA_PEER", CLIENT)
 ADDRESS = "10.0.2.15"
@@ -104,7 +107,7 @@ def with_ucx(name, package, command, check=""):
             for kind in ("on-demand", "pinned")]
 
 
-def ucx():
+def ucx_perftest():
     """Return UCX' own benchmark."""
     programs = []
     for test in ("ucp_put_bw", "ucp_get", "tag_bw", "ucp_am_bw"):
@@ -115,15 +118,19 @@ def ucx():
 
 
 def openmpi():
-    """Return what comes with mpi4py: objects around a ring, and back and forth."""
-    bench = ["/usr/bin/python3", "-m", "mpi4py.bench"]
+    """Return what comes with mpi4py: around a ring, and back and forth.
+
+    ringtest only warns if what has gone around is not what was sent: an error here.
+    """
+    bench = ["/usr/bin/python3", "-W", "error::UserWarning", "-m", "mpi4py.bench"]
     return (with_ucx("Open MPI, mpi4py.bench ringtest", "openmpi-bin",
-                     bench + ["ringtest", "-n", "65536", "-l", "20"]) +
+                     bench + ["ringtest", "-n", "65536", "-l", "20"], "itself") +
             with_ucx("Open MPI, mpi4py.bench pingpong", "openmpi-bin",
-                     bench + ["pingpong", "-m", "65536", "-n", "262144"]))
+                     bench + ["pingpong", "-m", "65536", "-n", "262144", "-s", "2",
+                              "-l", "20"]))
 
 
-def libfabric():
+def fi_pingpong():
     """Return libfabric's own, which checks its data. It needs rdma_cm."""
     command = ["fi_pingpong", "-p", "verbs", "-e", "msg", "-c", "-S", "65536", "-I", "50"]
     return [Program("fi_pingpong", "libfabric-bin", kind,
@@ -132,15 +139,16 @@ def libfabric():
             for kind in ("on-demand", "pinned")]
 
 
-def rdmacm():
+def rping():
     """Return rdma_cm's own, which checks its data. It has no option for ODP."""
     command = ["rping", "-V", "-C", "20", "-S", "32768", "-a", ADDRESS]
     return [Program("rping", "rdmacm-utils", "pinned",
                     [command + ["-s"], command + ["-c"]], 0, "itself")]
 
 
-APPS = {"perftest": perftest, "ibverbs": ibverbs, "pyverbs": pyverbs, "ucx": ucx,
-        "openmpi": openmpi, "libfabric": libfabric, "rdmacm": rdmacm}
+APPS = {"perftest": perftest, "ibverbs": ibverbs, "pyverbs": pyverbs,
+        "ucx_perftest": ucx_perftest, "openmpi": openmpi, "fi_pingpong": fi_pingpong,
+        "rping": rping}
 
 
 def consent(is_given):
@@ -216,30 +224,58 @@ def version(package):
     return versions[package].split("-")[0]
 
 
+def driver(bdf):
+    """Return the driver of a PCI device."""
+    return os.path.basename(os.path.realpath(f"/sys/bus/pci/devices/{bdf}/driver"))
+
+
+def count(program, said):
+    """Return what the library says of the regions of the program's kind."""
+    return {name: sum(int(match[column]) for text in said
+                      for match in REGION.finditer(text) if match[1] == program.kind)
+            for column, name in enumerate(COLUMNS, 2)}
+
+
+def complaint(program, is_given, pages, data):
+    """Return what is not as it should be, or nothing."""
+    if data == "no":
+        return "it failed, or its data were wrong"
+    if not pages["placed"]:
+        return "no page was placed on the device"
+    if not is_given and pages["aliased"]:
+        return "a page had an alias although there was no consent"
+    if not is_given or program.kind != "on-demand":
+        return ""
+    if pages["moved"]:
+        return "an access moved pages although there was consent"
+    return "" if pages["aliased"] else "no page had an alias although there was consent"
+
+
 def measure(program):
-    """Run it twice, print its row, and return whether it is as it should be."""
-    rows, fine, data = [], True, []
-    for is_given in (False, True):
+    """Run it twice, print its row, and return it."""
+    row = {"program": program.name, "version": version(program.package),
+           "region": program.kind, "right": "-", "wrong": []}
+    for is_given, word in ((False, "off"), (True, "on")):
         consent(is_given)
         said, good = run(program)
-        pages = [sum(int(match[column]) for text in said
-                     for match in REGION.finditer(text) if match[1] == program.kind)
-                 for column in range(2, 7)]
-        rows.append(pages)
-        data.append(right(program, said, good))
-        # With consent, no access may move a page; and pages were there at all.
-        wrong = data[-1] == "no" or not pages[0] or (
-            is_given and program.kind == "on-demand" and (pages[2] or not pages[1]))
-        if wrong or os.environ.get("APP_VERBOSE"):
-            print("".join(f"# {line}\n" for text in said for line in text.splitlines()),
+        pages = count(program, said)
+        data = right(program, said, good)
+        if row["right"] != "no":
+            row["right"] = data
+        row[word] = pages
+        why = complaint(program, is_given, pages, data)
+        if why:
+            row["wrong"].append(why)
+        if why or os.environ.get("APP_VERBOSE"):
+            print("".join(f"# {line}\n" for text in said for line in text.splitlines()) +
+                  f"# {program.name}, {program.kind}, consent {word}: {why or pages}",
                   flush=True)
-        fine = fine and not wrong
-    off, on = rows
+    off, on = row["off"], row["on"]
     print("|", " | ".join(str(cell) for cell in (
-        program.name, version(program.package), program.kind,
-        "no" if "no" in data else data[0], off[0], off[2], on[2], off[1], on[1],
-        off[3], on[3])), "|", flush=True)
-    return fine
+        row["program"], row["version"], row["region"], row["right"], off["placed"],
+        off["moved"], on["moved"], off["aliased"], on["aliased"], off["left"],
+        on["left"])), "|", flush=True)
+    return row
 
 
 def main():
@@ -248,7 +284,13 @@ def main():
     print("| program | version | region | data right | placed | moved: off | on "
           "| aliased: off | on | left: off | on |")
     print("|---|---|---|---|---|---|---|---|---|---|---|", flush=True)
-    wrong = sum(not measure(program) for program in programs)
+    rows = [measure(program) for program in programs]
+    with open(os.path.join(os.environ["RESULTS"], "rows.json"), "w",
+              encoding="utf-8") as file:
+        json.dump({"app": sys.argv[1], "exporter": driver(os.environ["GPU0"]),
+                   "importer": "mlx5" if "RDMA" in os.environ else "rxe",
+                   "rows": rows}, file, indent=1)
+    wrong = sum(bool(row["wrong"]) for row in rows)
     if wrong:
         print(f"{wrong} of {len(programs)} programs: not as they should be")
     else:
