@@ -58,6 +58,7 @@ ktap_test "code quoted in docs" scripts/anchors.sh
 ktap_test "commits and tests named in docs" scripts/named.sh
 ktap_test "commands in docs are tagged" docs/run.sh --list
 ktap_suite docs-run docs/run-selftest.sh
+ktap_suite docs-programs docs/programs-selftest.sh
 ktap_test "no new test is half done" lab/new-test.sh -c
 for suite in judge klog topology suites verbs app; do
 	ktap_suite "lab-$suite" "lab/selftest/$suite.sh"
