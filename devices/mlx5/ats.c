@@ -25,7 +25,7 @@ typedef struct AtsRequest {
     uint64_t page;
     bool write, ok, crossed;
     AtsEntry answer;
-    int64_t done_at;
+    int64_t asked_at;
     QLIST_ENTRY(AtsRequest) next;
 } AtsRequest;
 
@@ -44,6 +44,8 @@ static void ats_unmap(IOMMUNotifier *n, IOMMUTLBEntry *e)
     AtsRequest *r;
 
     l->dev->stat.ats_unmaps++;
+    mlx5_trace(l->dev, "ATS invalidation %#" PRIx64 " mask %#" PRIx64,
+               (uint64_t)e->iova, (uint64_t)e->addr_mask);
     QLIST_FOREACH(r, &l->dev->ats_requests, next) {
         r->crossed |= r->page - page < pages;
     }
@@ -157,6 +159,12 @@ static bool ats_kept(Mlx5Dev *d, uint64_t page, bool write)
     return e && e->perm & (write ? IOMMU_WO : IOMMU_RO);
 }
 
+/* Those that wait are done sooner if x-ats-delay is made shorter. */
+static int64_t ats_done_at(const Mlx5Dev *d, const AtsRequest *r)
+{
+    return r->asked_at + d->inject.ats_delay * SCALE_MS;
+}
+
 static void ats_request_end(AtsRequest *r)
 {
     QLIST_REMOVE(r, next);
@@ -171,11 +179,11 @@ static bool ats_request(Mlx5Dev *d, uint64_t page, bool write, int64_t now)
     QLIST_FOREACH_SAFE(r, &d->ats_requests, next, next) {
         if (r->page == page && r->write == write) {
             found = r;
-        } else if (now - r->done_at > NANOSECONDS_PER_SECOND) {
+        } else if (now - ats_done_at(d, r) > NANOSECONDS_PER_SECOND) {
             ats_request_end(r);         /* nobody has come back for it */
         }
     }
-    if (found && now >= found->done_at) {
+    if (found && now >= ats_done_at(d, found)) {
         bool use = !found->crossed || d->inject.ats_deaf & ATS_DEAF_ASKED;
         bool ok = found->ok;
 
@@ -194,9 +202,12 @@ static bool ats_request(Mlx5Dev *d, uint64_t page, bool write, int64_t now)
         r->page = page;
         r->write = write;
         r->ok = ats_ask(d, page << PAGE_SHIFT, write, &r->answer);
-        r->done_at = now + d->inject.ats_delay * SCALE_MS;
+        r->asked_at = now;
         QLIST_INSERT_HEAD(&d->ats_requests, r, next);
         d->stat.ats_requests++;
+        d->stat.ats_waits++;
+        mlx5_trace(d, "ATS request %#" PRIx64 " write %d: %#" PRIx64,
+                   page << PAGE_SHIFT, write, r->ok ? r->answer.addr : 0);
     }
     return false;
 }

@@ -228,7 +228,7 @@ struct Mlx5Dev {
     } inject;
     struct {
         uint64_t faults, resumes, umrs, wqes, bytes, ats_requests, ats_unmaps,
-                 ats_crossed, ats_stale, commands;
+                 ats_waits, ats_crossed, ats_stale, commands;
     } stat;
 };
 

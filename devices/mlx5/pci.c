@@ -390,6 +390,7 @@ static const ModelStat mlx5_stats[] = {
     STAT("stat-umrs", umrs), STAT("stat-wqes", wqes), STAT("stat-bytes", bytes),
     STAT("stat-ats-requests", ats_requests), STAT("stat-ats-unmaps", ats_unmaps),
     STAT("stat-commands", commands),
+    STAT("stat-ats-waits", ats_waits),
     STAT("stat-ats-crossed", ats_crossed), STAT("stat-ats-stale", ats_stale),
     INJECT("x-fail-cmd", fail_cmd), INJECT("x-drop-cmd", drop_cmd),
     INJECT("x-cmd-event", cmd_event), INJECT("x-syndrome", syndrome),

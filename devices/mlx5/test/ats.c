@@ -64,6 +64,7 @@ static uint64_t moved_in_request(uint64_t deaf)
     rdma(OP_WRITE, a.base + DATA, a.key, b.base + OLD, b.key, 4096);
     CHECK(hca_poll(&a, NULL) == -1);
     CHECK(MLX5(b.pci)->stat.ats_requests == 1);
+    CHECK(MLX5(b.pci)->stat.ats_waits == 1);
     standin_unmap(b.base + OLD, 4096);
     *iova = b.base + NEW;
     for (int i = 0; i < 50; i++) {

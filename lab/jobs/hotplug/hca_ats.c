@@ -10,7 +10,8 @@
 #include "hca_env.h"
 
 #define SIZE		(2 * MIB)
-#define DELAY_MS	300
+/* Until it is made shorter, when the page has moved */
+#define DELAY_MS	30000
 /* Of x-ats-deaf: invalidations of what is kept, or asked for, are ignored. */
 #define DEAF_KEPT	1
 #define DEAF_ASKED	2
@@ -86,13 +87,14 @@ TEST_F_TIMEOUT(hca_ats, kept, 120)
 }
 
 /*
- * A page is read whose translation is not known, and moves before the IOMMU's
- * answer is there. 0: the request and the invalidation have crossed.
+ * A page that has just moved, so that its translation is not known, is read, and
+ * moves again before the IOMMU's answer is there. 0: the request and the
+ * invalidation have crossed.
  */
 static int cross(struct _test_data_hca_ats *self)
 {
 	struct rdma_env *env = &self->env;
-	uint64_t asked, crossed = stat_of(self, "stat-ats-crossed");
+	uint64_t waits, crossed = stat_of(self, "stat-ats-crossed");
 	struct rdma_wr wr = {
 		.op = IBV_WR_RDMA_READ,
 		.mr = env->stage_mr,
@@ -101,16 +103,17 @@ static int cross(struct _test_data_hca_ats *self)
 		.remote = (uintptr_t)env->mem,
 		.rkey = env->mr->rkey,
 	};
-	long ret;
-	int tries;
+	int tries, ret;
 
-	ret = gpu_place(&env->gpu, env->mem, SIZE, IVGPU_PLACE_VRAM);
-	if (ret >= 0)
-		ret = set(self, "x-ats-delay", DELAY_MS);
-	asked = stat_of(self, "stat-ats-requests");
+	if (gpu_place(&env->gpu, env->mem, SIZE, IVGPU_PLACE_RAM) ||
+	    gpu_place(&env->gpu, env->mem, SIZE, IVGPU_PLACE_VRAM) <= 0)
+		return -EBUSY;
+	ret = set(self, "x-ats-delay", DELAY_MS);
+	/* Not all requests: there are others, for what the driver posts. */
+	waits = stat_of(self, "stat-ats-waits");
 	if (!ret)
 		ret = rdma_post(&env->peer, &wr, 0);
-	for (tries = 1000; !ret && stat_of(self, "stat-ats-requests") == asked;
+	for (tries = 1000; !ret && stat_of(self, "stat-ats-waits") == waits;
 	     tries--) {
 		if (!tries)
 			ret = -ETIMEDOUT;
@@ -118,8 +121,10 @@ static int cross(struct _test_data_hca_ats *self)
 	}
 	if (ret)
 		return ret;
-	ret = gpu_place(&env->gpu, env->mem, SIZE, IVGPU_PLACE_RAM);
-	if (ret >= 0)
+	if (gpu_place(&env->gpu, env->mem, SIZE, IVGPU_PLACE_RAM))
+		return -EBUSY;
+	ret = set(self, "x-ats-delay", 1);
+	if (!ret)
 		ret = rdma_wait(&env->peer, NULL);
 	if (ret)
 		return ret;
@@ -143,31 +148,33 @@ TEST_F_TIMEOUT(hca_ats, crossed, 120)
  * What the two tests above rely on: an HCA that ignores invalidations is found
  * out. Its data may well be wrong.
  */
-TEST_F_TIMEOUT(hca_ats, deaf, 120)
+TEST_F_TIMEOUT(hca_ats, deaf_asked, 120)
+{
+	uint64_t stale = stat_of(self, "stat-ats-stale");
+	int ret;
+
+	ASSERT_EQ(0, set(self, "x-ats-deaf", DEAF_ASKED));
+	ret = cross(self);
+	EXPECT_TRUE(!ret || ret == -EILSEQ) TH_LOG("%d", ret);
+	EXPECT_LT(stale, stat_of(self, "stat-ats-stale"));
+	EXPECT_EQ(0, rdma_env_cpu(&self->env, 0, SIZE));
+}
+
+/* What the driver posts is wrong then as well: a read may end with anything. */
+TEST_F_TIMEOUT(hca_ats, deaf_kept, 120)
 {
 	struct rdma_env *env = &self->env;
-	uint64_t stale = stat_of(self, "stat-ats-stale"), now;
-	int ret, i;
+	uint64_t stale = stat_of(self, "stat-ats-stale");
+	int i;
 
 	/* A page of RAM has the IOVA that another had, two moves before. */
 	ASSERT_EQ(0, set(self, "x-ats-deaf", DEAF_KEPT));
-	for (i = 0; i < 6; i++) {
+	for (i = 0; i < 6 && stat_of(self, "stat-ats-stale") == stale; i++) {
 		ASSERT_LE(0, gpu_place(&env->gpu, env->mem, SIZE, i % 2 ?
 				       IVGPU_PLACE_VRAM : IVGPU_PLACE_RAM));
-		ret = rdma_env_read(env, 0, SIZE);
-		EXPECT_TRUE(!ret || ret == -EILSEQ) TH_LOG("%d", ret);
+		rdma_env_read(env, 0, SIZE);
 	}
-	now = stat_of(self, "stat-ats-stale");
-	EXPECT_LT(stale, now);
-
-	/* What it still keeps goes with the next invalidation. */
-	ASSERT_EQ(0, set(self, "x-ats-deaf", DEAF_ASKED));
-	ASSERT_LE(0, gpu_place(&env->gpu, env->mem, SIZE, IVGPU_PLACE_VRAM));
-	now = stat_of(self, "stat-ats-stale");
-	ret = cross(self);
-	EXPECT_TRUE(!ret || ret == -EILSEQ) TH_LOG("%d", ret);
-	EXPECT_LT(now, stat_of(self, "stat-ats-stale"));
-	EXPECT_EQ(0, rdma_env_cpu(env, 0, SIZE));
+	EXPECT_LT(stale, stat_of(self, "stat-ats-stale"));
 }
 
 TEST_HARNESS_MAIN
