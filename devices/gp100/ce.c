@@ -136,6 +136,19 @@ static uint32_t part(Gp100 *s, Channel *ch, const Element *e, const Side *in,
     return n * e->out;
 }
 
+/* With 2, one hangs, whichever comes first, and the others do not. */
+static bool hangs(Gp100 *s)
+{
+    int i;
+
+    for (i = 0; s->hang_copies == 2 && i < NR_CHANNELS; i++) {
+        if (s->channels[i].wait == HUNG) {
+            return false;
+        }
+    }
+    return s->hang_copies;
+}
+
 /* False if it has to go on: with @fault, after that one */
 static bool copy(Gp100 *s, Channel *ch, uint64_t inst, bool *faulted,
                  Fault *fault)
@@ -149,7 +162,7 @@ static bool copy(Gp100 *s, Channel *ch, uint64_t inst, bool *faulted,
                  gp100_bits(m(ch, DST_PHYS_MODE), 1, 0) == 0 };
 
     if (!ch->line && !ch->line_done) {
-        if (s->hang_copies) {
+        if (hangs(s)) {
             ch->wait = HUNG;
             return false;
         }

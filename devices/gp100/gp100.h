@@ -124,7 +124,8 @@ struct Gp100 {
 
     bool trace;
     uint64_t fail_copies;       /* so many copies end with a fault, from now */
-    uint64_t hang_copies;       /* not 0: copies do not begin until it is 0 */
+    uint64_t hang_copies;       /* not 0: copies do not begin until it is 0;
+                                 * 2: the next one does not */
     uint64_t copies;            /* launched, and faults reported: for tests */
     uint64_t faults;
     uint64_t buffered;          /* those that found room in the buffer, ... */

@@ -207,6 +207,23 @@ def test_hang(q):
     assert q.read32(RAM) == 0
 
 
+def test_hang_one(q):
+    """One channel hangs, and another copies meanwhile."""
+    other = INST - 0x1000
+    channel(q, 0, INST)
+    channel(q, 1, other)
+    q.vram(0x80000, 0x12345678)
+    q.set("x-hang-copies", 2)
+    push(q, *copy(0x80000, RAM, dst_ram=True), chid=0)
+    assert q.read32(RAM) == 0
+    push(q, *copy(0x80000, RAM + 0x1000, dst_ram=True), chid=1)
+    assert q.read32(RAM + 0x1000) == 0x12345678
+    assert q.read32(RAM) == 0
+    q.set("x-hang-copies", 0)
+    q.kick(1)
+    assert q.read32(RAM) == 0x12345678
+
+
 def test_huge_copies(q):
     """Copies of 2^32 lines, empty or not, let QEMU answer."""
     channel(q)
