@@ -3,10 +3,13 @@
  * The GPU of nouveau uses memory by its addresses in the process: what it does
  * not find it faults in, and what has moved it must not use.
  */
+#define _GNU_SOURCE
 #include "../kselftest_harness.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 
 #include "exporter.h"
@@ -114,6 +117,88 @@ TEST_F(nouveau_gpu, replaced)
 	pattern_fill(self->src, SIZE, 6, 0);
 	ASSERT_EQ(0, exporter_copy(&self->exp, self->dst, self->src, SIZE));
 	EXPECT_EQ(0, memcmp(self->dst, self->src, SIZE));
+}
+
+/* Another page is there afterwards: a pipe has the one that was there. */
+static bool page_replace(void *page, uint64_t seed)
+{
+	struct iovec iov = { .iov_base = page, .iov_len = PAGE };
+	bool done;
+	int fd[2];
+
+	if (pipe(fd))
+		return false;
+	done = vmsplice(fd[1], &iov, 1, 0) == PAGE &&
+	       !madvise(page, PAGE, MADV_DONTNEED);
+	pattern_fill(page, PAGE, seed, 0);
+	close(fd[0]);
+	close(fd[1]);
+	return done;
+}
+
+/* Nor is a page of it that is unmapped alone. */
+TEST_F(nouveau_gpu, replaced_part)
+{
+	ASSERT_EQ(0, exporter_copy(&self->exp, self->dst, self->src, SIZE));
+	ASSERT_TRUE(page_replace(self->src + SIZE / 2, 7));
+	ASSERT_EQ(0, exporter_copy(&self->exp, self->dst, self->src, SIZE));
+	EXPECT_EQ(0, memcmp(self->dst, self->src, SIZE));
+}
+
+/* The GPU has mapped all of it when a part moves, and writes it where it is. */
+TEST_F(nouveau_gpu, part_moved_while_mapped)
+{
+	ASSERT_EQ(0, exporter_copy(&self->exp, self->dst, self->src, SIZE));
+	ASSERT_EQ(0, exporter_place(&self->exp, self->dst + SIZE / 4,
+				    SIZE / 4));
+	pattern_fill(self->src, SIZE, 8, 0);
+	ASSERT_EQ(0, exporter_copy(&self->exp, self->dst, self->src, SIZE));
+	EXPECT_EQ(0, memcmp(self->dst, self->src, SIZE));
+}
+
+/* The GPU maps small pages, a huge one and small ones, side by side. */
+TEST_F(nouveau_gpu, mixed)
+{
+	const size_t size = 3 * SIZE;
+	unsigned char *src, *dst;
+	size_t map_size, i;
+	void *map[2];
+
+	src = map_aligned(size, false, &map[0], &map_size);
+	dst = map_aligned(size, false, &map[1], &map_size);
+	ASSERT_NE(NULL, src);
+	ASSERT_NE(NULL, dst);
+	ASSERT_EQ(0, madvise(src + (variant->thp ? SIZE : 0), SIZE,
+			     MADV_HUGEPAGE));
+	pattern_fill(src, size, 9, 0);
+	ASSERT_EQ(0, exporter_copy(&self->exp, dst, src, size));
+	EXPECT_EQ(0, memcmp(dst, src, size));
+
+	for (i = 0; i < 3; i++) {
+		ASSERT_TRUE(page_replace(src + i * SIZE + PAGE, 10 + i));
+		ASSERT_EQ(0, exporter_copy(&self->exp, dst, src, size));
+		EXPECT_EQ(0, memcmp(dst, src, size));
+	}
+	ASSERT_EQ(0, munmap(map[0], map_size));
+	ASSERT_EQ(0, munmap(map[1], map_size));
+}
+
+/*
+ * After a fork() the GPU maps pages to read them, and to write once more. The
+ * first mapping for DMA must not be lost, which DMA_API_DEBUG tells.
+ */
+TEST_F(nouveau_gpu, read_then_written)
+{
+	pid_t child = fork();
+
+	ASSERT_LE(0, child);
+	if (!child)
+		_exit(0);
+	ASSERT_EQ(child, waitpid(child, NULL, 0));
+	ASSERT_EQ(0, exporter_copy(&self->exp, self->dst, self->src, SIZE));
+	pattern_fill(self->dst, SIZE, 2, 0);
+	ASSERT_EQ(0, exporter_copy(&self->exp, self->src, self->dst, SIZE));
+	EXPECT_EQ(0, memcmp(self->src, self->dst, SIZE));
 }
 
 /* Read-only memory is read, and not written. */
