@@ -29,6 +29,9 @@ static Result copy(Bmg *s, Context *c, const Copy *op)
 {
     if (op->fill) {
         memset(s->buf, op->value, MIN(op->width, BUF_SIZE));
+    } else if (!c->done && s->fail_copies) {
+        s->fail_copies--;
+        return STOP;
     }
     while (c->done < op->width * op->height) {
         uint64_t row = c->done / op->width, at = c->done % op->width;

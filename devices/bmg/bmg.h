@@ -127,6 +127,7 @@ struct Bmg {
 
     Fault fault;
     bool use_tlb, deaf;         /* deaf: a mutation, to see that tests notice */
+    uint64_t fail_copies;       /* so many copies fail, from now */
     TlbEntry *tlb;              /* TLB_SIZE */
 
     /* for QMP's qom-get */

@@ -108,6 +108,7 @@ static const ModelStat stats[] = {
     { "stat-requests", offsetof(Bmg, requests) },
     { "stat-faults", offsetof(Bmg, faults) },
     { "stat-malformed", offsetof(Bmg, malformed) },
+    { "x-fail-copies", offsetof(Bmg, fail_copies), true },
     { }
 };
 

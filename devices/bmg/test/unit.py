@@ -300,6 +300,18 @@ def test_compact(gpu):
         assert gpu.word(VRAM_VA + page * 0x10000 + 0x1234) == page + 1
 
 
+def test_fail(gpu):
+    """As many copies fail as shall, and no fill; each context is lost."""
+    gpu.set("x-fail-copies", 2)
+    gpu.write32(RAM_PAGE, 0x88)
+    for number in range(3):
+        assert gpu.context(number)
+        gpu.run(number, [2 << 29 | 0x5b << 22 | 5, 0xff, 0, 0, VRAM_VA, 0,
+                         0xab << 24] + mem_copy(RAM_VA, VRAM_VA, 2))
+        assert gpu.word(VRAM_VA) == (0x88 if number == 2 else 0xabababab)
+    assert [e[1] for e in gpu.event(0x1008)] == [0, 1]
+
+
 def test_fault(gpu):
     """A copy goes on where the page was not there."""
     assert gpu.context(0)
