@@ -5,6 +5,7 @@
  */
 #include "../kselftest_harness.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -16,6 +17,10 @@
 #define SIZE		(4 * MIB)
 /* More copies than the push buffer has room for */
 #define MANY		(3000 * PAGE)
+#define HUGE		(2 * MIB)
+/* At least what the GPU has */
+#define VRAM		(1024 * MIB)
+#define PART		(16 * MIB)
 
 FIXTURE(nouveau_svm) {
 	struct exporter exp;
@@ -118,6 +123,65 @@ TEST_F_TIMEOUT(nouveau_svm, many_pages, 120)
 		EXPECT_EQ(0, wrong(mem, MANY, 7 + i));
 	}
 	munmap(map, map_size);
+}
+
+/*
+ * Of what was never touched, as much as there is room for in huge pages; nothing
+ * is left there.
+ */
+static size_t use_all(struct exporter *exp)
+{
+	size_t map_size, n;
+	unsigned char *mem;
+	void *map;
+
+	mem = map_aligned(VRAM, false, &map, &map_size);
+	if (!mem || madvise(mem, VRAM, MADV_HUGEPAGE))
+		return 0;
+	for (n = 0; n < VRAM; n += PART)
+		if (exp->ops->place(exp, mem + n, PART) ||
+		    exporter_pages(mem + n, PART) != PART / PAGE)
+			break;
+	munmap(map, map_size);
+	return n;
+}
+
+/* A huge page on the exporter, of which the CPU touches a part */
+static int use_split(struct exporter *exp)
+{
+	size_t map_size;
+	unsigned char *mem;
+	void *map;
+	int ret;
+
+	mem = map_aligned(HUGE, false, &map, &map_size);
+	if (!mem || madvise(mem, HUGE, MADV_HUGEPAGE))
+		return -ENOMEM;
+	ret = exporter_place(exp, mem, HUGE);
+	if (!ret && madvise(mem, PAGE, MADV_DONTNEED))
+		ret = -errno;
+	if (!ret && (mem[PAGE] || exporter_pages(mem, HUGE) !=
+				  HUGE / PAGE - 2))
+		ret = -EILSEQ;
+	munmap(map, map_size);
+	return ret;
+}
+
+/* Huge pages had all of VRAM before, as a whole and in parts. */
+TEST_F_TIMEOUT(nouveau_svm, huge_before, 240)
+{
+	size_t size = use_all(&self->exp), i;
+
+	ASSERT_LT(0, size);
+	ASSERT_GT(VRAM, size);
+	ASSERT_EQ(0, exporter_place(&self->exp, self->mem, SIZE));
+	EXPECT_EQ(0, wrong(self->mem, SIZE, 1));
+
+	for (i = 0; i <= size / HUGE; i++)
+		ASSERT_EQ(0, use_split(&self->exp));
+	ASSERT_EQ(0, exporter_place(&self->exp, self->mem, SIZE));
+	EXPECT_EQ(0, wrong(self->mem, SIZE, 1));
+	EXPECT_EQ(size, use_all(&self->exp));
 }
 
 /* A process of its own that migrates there and back: an exit code */
