@@ -64,6 +64,17 @@ int uffd_next(int fd, int ms, struct uffd_msg *msg)
 	return ret == sizeof(*msg) ? 0 : -EIO;
 }
 
+int mem_leave(size_t size, unsigned char byte)
+{
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED)
+		return -errno;
+	memset(p, byte, size);
+	return munmap(p, size) ? -errno : 0;
+}
+
 void pattern_fill(void *buf, size_t size, uint64_t seed, uint64_t first)
 {
 	uint64_t *word = buf;

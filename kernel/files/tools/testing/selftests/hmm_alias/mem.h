@@ -32,6 +32,9 @@ int uffd_missing(void *addr, size_t len);
 /* The next that it is told of, within @ms; -ETIMEDOUT if there is none */
 int uffd_next(int fd, int ms, struct uffd_msg *msg);
 
+/* Frees RAM that is full of @byte: the next one to get it must not see that. */
+int mem_leave(size_t size, unsigned char byte);
+
 /* Word @index of what a FILL of ivgpu with @seed writes */
 static inline uint64_t pattern_word(uint64_t seed, uint64_t index)
 {
