@@ -8,6 +8,9 @@
 #include "export_env.h"
 #include "machine.h"
 
+#define LEFT		(256 * MIB)
+#define LEFT_BYTE	0x5a
+
 FIXTURE(gpu_pulled) {
 	struct export_env env;
 	FILE *monitor;
@@ -34,6 +37,19 @@ FIXTURE_TEARDOWN(gpu_pulled)
 	fclose(self->monitor);
 }
 
+/* Words that mem_leave() has left */
+static size_t left(const void *mem, size_t size)
+{
+	const uint64_t *word = mem;
+	uint64_t was;
+	size_t i, n = 0;
+
+	memset(&was, LEFT_BYTE, sizeof(was));
+	for (i = 0; i < size / sizeof(*word); i++)
+		n += word[i] == was;
+	return n;
+}
+
 /* When its driver is there. */
 static int gpu_back(struct exporter *exp, const char *bdf)
 {
@@ -47,7 +63,10 @@ static int gpu_back(struct exporter *exp, const char *bdf)
 	return ret;
 }
 
-/* What was on it is lost, what was in RAM is not. Both can be used. */
+/*
+ * What was on it is lost, and nothing of others is in its place. What was in RAM
+ * is not lost. Both can be used.
+ */
 TEST_F_TIMEOUT(gpu_pulled, in_transfers, 300)
 {
 	struct export_env *env = &self->env;
@@ -56,6 +75,7 @@ TEST_F_TIMEOUT(gpu_pulled, in_transfers, 300)
 
 	ASSERT_EQ(0, exporter_evict(&env->exp, env->mem, HALF));
 	ASSERT_EQ(HALF / PAGE, exporter_pages(env->mem, SIZE));
+	ASSERT_EQ(0, mem_leave(LEFT, LEFT_BYTE));
 	ASSERT_EQ(0, traffic_start(&t, env, HALF, SIZE));
 	ASSERT_EQ(0, pull(bdf));
 	/* A transfer may fail, or bring what is no data any more. */
@@ -63,6 +83,7 @@ TEST_F_TIMEOUT(gpu_pulled, in_transfers, 300)
 	ASSERT_EQ(0, rdma_reconnect(&env->own, &env->peer));
 	EXPECT_EQ(0, exporter_pages(env->mem, SIZE));
 	EXPECT_EQ(0, memcmp(env->mem, env->ref, HALF));
+	EXPECT_EQ(0, left(env->mem, SIZE));
 	EXPECT_EQ(0, peer_read(env, 0, HALF));
 	EXPECT_EQ(0, peer_write(env, 0, SIZE, 5));
 	EXPECT_EQ(0, memcmp(env->mem, env->ref, SIZE));
