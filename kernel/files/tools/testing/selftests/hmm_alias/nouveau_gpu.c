@@ -208,6 +208,8 @@ TEST_F(nouveau_gpu, read_only)
 	ASSERT_EQ(0, mprotect(self->src, SIZE, PROT_READ));
 	ASSERT_EQ(0, exporter_copy(&self->exp, self->dst, self->src, SIZE));
 	EXPECT_EQ(0, memcmp(self->dst, self->src, SIZE));
+	/* The CPU has moved it. Now the GPU has it mapped again. */
+	ASSERT_EQ(0, exporter_copy(&self->exp, self->dst, self->src, SIZE));
 	memset(self->dst, 0, SIZE);
 	/* The channel is killed. */
 	exporter_copy(&self->exp, self->src, self->dst, SIZE);
