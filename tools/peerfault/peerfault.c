@@ -31,7 +31,7 @@ static void usage(FILE *to)
 	      "exit codes: 0 done; 1 error; 2 usage\n", to);
 }
 
-void print_version(void)
+static void print_version(void)
 {
 	puts("peerfault " PEERFAULT_VERSION);
 }
@@ -42,6 +42,20 @@ int close_stdout(void)
 		return EXIT_DONE;
 	perror("peerfault: stdout");
 	return EXIT_ERROR;
+}
+
+int common_option(int opt, const char *usage_text)
+{
+	switch (opt) {
+	case 'h':
+		fputs(usage_text, stdout);
+		return close_stdout();
+	case 'V':
+		print_version();
+		return close_stdout();
+	default:
+		return EXIT_USAGE;
+	}
 }
 
 int main(int argc, char **argv)

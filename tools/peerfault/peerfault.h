@@ -13,7 +13,8 @@ enum exit_code {
 int topo_main(int argc, char **argv);
 int watch_main(int argc, char **argv);
 
-void print_version(void);
+/* What a subcommand returns for options that are not its own: -h, -V, wrong ones */
+int common_option(int opt, const char *usage_text);
 /* Done, unless something that was printed did not get out */
 int close_stdout(void);
 

@@ -231,14 +231,8 @@ int topo_main(int argc, char **argv)
 		case 's':
 			topo_sysfs = optarg;
 			break;
-		case 'h':
-			fputs(usage, stdout);
-			return close_stdout();
-		case 'V':
-			print_version();
-			return close_stdout();
 		default:
-			return EXIT_USAGE;
+			return common_option(opt, usage);
 		}
 	}
 	if (optind < argc) {

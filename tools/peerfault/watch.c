@@ -133,14 +133,8 @@ int watch_main(int argc, char **argv)
 		case 'j':
 			watch.json = true;
 			break;
-		case 'h':
-			fputs(usage, stdout);
-			return close_stdout();
-		case 'V':
-			print_version();
-			return close_stdout();
 		default:
-			return EXIT_USAGE;
+			return common_option(opt, usage);
 		}
 	}
 	if (optind < argc) {
