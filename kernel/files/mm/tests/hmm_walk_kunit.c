@@ -364,36 +364,37 @@ static void hmm_walk_huge(struct kunit *test)
 }
 
 /*
- * The exporter refuses the first of its neighbours, and the fault on that one
- * changes nothing: it is asked again.
+ * The exporter refuses the first of 16 neighbours, which takes one fault. Then
+ * @aliases of them are answered.
  */
+static void hmm_walk_refuse_first(struct hmm_walk *walk, unsigned long aliases)
+{
+	walk->npages = 16;
+	mmap_read_lock(walk->mm);
+	hmm_walk_place(walk, walk->addr, 0);
+	walk->refuse = 1;
+	KUNIT_EXPECT_EQ(walk->test, hmm_walk_aliases(walk, HMM_PFN_REQ_FAULT),
+			aliases);
+	mmap_read_unlock(walk->mm);
+	KUNIT_EXPECT_EQ(walk->test, walk->faults, 1);
+}
+
+/* The fault changes nothing: the exporter is asked for that page again. */
 static void hmm_walk_refused(struct kunit *test)
 {
 	struct hmm_walk *walk = hmm_walk_init(test);
 
-	walk->npages = 16;
 	walk->decline = 1;
-	mmap_read_lock(walk->mm);
-	hmm_walk_place(walk, walk->addr, 0);
-	walk->refuse = 1;
-	KUNIT_EXPECT_EQ(test, hmm_walk_aliases(walk, HMM_PFN_REQ_FAULT), 16);
-	mmap_read_unlock(walk->mm);
-	KUNIT_EXPECT_EQ(test, walk->faults, 1);
+	hmm_walk_refuse_first(walk, 16);
 }
 
-/* The fault on it takes another one away: they are neighbours no more. */
+/* The fault takes another page away as well: they are neighbours no more. */
 static void hmm_walk_parted(struct kunit *test)
 {
 	struct hmm_walk *walk = hmm_walk_init(test);
 
-	walk->npages = 16;
 	walk->also = 8;
-	mmap_read_lock(walk->mm);
-	hmm_walk_place(walk, walk->addr, 0);
-	walk->refuse = 1;
-	KUNIT_EXPECT_EQ(test, hmm_walk_aliases(walk, HMM_PFN_REQ_FAULT), 14);
-	mmap_read_unlock(walk->mm);
-	KUNIT_EXPECT_EQ(test, walk->faults, 1);
+	hmm_walk_refuse_first(walk, 14);
 }
 
 /* One page of the exporter in each of several page tables, to be faulted */
