@@ -178,6 +178,7 @@ static uint8_t cq_resize(Mlx5Dev *d, Mlx5Cq *cq, const void *in, unsigned inlen)
                                      (uint64_t)ncqe * stride)) {
         return MLX5_ST_BAD_PARAM;
     }
+    mlx5_run_posted(d);
     cq_look(d, cq);
     if (cq_unseen(cq) > ncqe) {
         mlx5_buf_free(&buf);

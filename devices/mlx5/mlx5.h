@@ -325,6 +325,7 @@ void mlx5_qp_kick(Mlx5Qp *qp);
 void mlx5_qp_last_wqe(Mlx5Qp *qp);
 void mlx5_qp_poll(Mlx5Qp *qp);
 void mlx5_run(void *opaque);
+void mlx5_run_posted(Mlx5Dev *d);
 void mlx5_timer(void *opaque);
 
 /* ud.c */

@@ -243,14 +243,9 @@ static Step qp_step(Mlx5Qp *qp)
     }
 }
 
-void mlx5_run(void *opaque)
+/* A command sees what was posted before it as executed, if that can be. */
+void mlx5_run_posted(Mlx5Dev *d)
 {
-    Mlx5Dev *d = opaque;
-
-    /* With the firmware all stands still, until there is a reset. */
-    if (d->inject.syndrome || !mlx5_begin(d)) {
-        return;
-    }
     for (int i = 0; i < BUDGET && !QTAILQ_EMPTY(&d->run); i++) {
         Mlx5Qp *qp = QTAILQ_FIRST(&d->run);
 
@@ -270,6 +265,17 @@ void mlx5_run(void *opaque)
             break;
         }
     }
+}
+
+void mlx5_run(void *opaque)
+{
+    Mlx5Dev *d = opaque;
+
+    /* With the firmware all stands still, until there is a reset. */
+    if (d->inject.syndrome || !mlx5_begin(d)) {
+        return;
+    }
+    mlx5_run_posted(d);
     if (!QTAILQ_EMPTY(&d->run)) {
         qemu_bh_schedule(d->bh);
     }

@@ -353,10 +353,13 @@ static void t_cq(void)
     const uint8_t *eqe;
 
     open_both(NULL, MLX5_ST_RC);
-    rdma(OP_WRITE, a.base + DATA, a.key, d, b.key, 8);
-    rdma(OP_WRITE, a.base + DATA, a.key, d, b.key, 8);
     CHECK(resize_cq(&a, 20) == MLX5_ST_BAD_PARAM);
+    /* What was posted before is not overtaken. */
+    standin_turns = 0;
+    rdma(OP_WRITE, a.base + DATA, a.key, d, b.key, 8);
+    rdma(OP_WRITE, a.base + DATA, a.key, d, b.key, 8);
     CHECK(resize_cq(&a, 0) == MLX5_ST_OUTS_CQES);
+    standin_turns = 1000;
     CHECK(!resize_cq(&a, 2));
     CHECK(hca_poll(&a, NULL) == MLX5_CQE_REQ);
     CHECK(hca_poll(&a, NULL) == MLX5_CQE_REQ);
