@@ -157,14 +157,15 @@ static void place(struct region *region)
 	long before = exporter_pages(region->start, region->size), after;
 	int ret = device.ops->place(&device, region->start, region->size);
 
-	if (ret) {
+	if (ret)
 		say("region %u: cannot be moved to %s: %s", region->number,
 		    device.bdf, strerror(-ret));
-		/* It does not come back for a file that is open. */
-		if (ret == -ENODEV)
-			state = ABSENT;
+	/* It does not come back for a file that is open. */
+	if (ret == -ENODEV) {
+		state = ABSENT;
 		return;
 	}
+	/* After another error, a part of it may be there. */
 	after = exporter_pages(region->start, region->size);
 	if (before >= 0 && after > before)
 		region->placed += after - before;
