@@ -7,6 +7,7 @@
 
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 
 #include <drm/nouveau_drm.h>
 
@@ -130,6 +131,35 @@ TEST_F_TIMEOUT(nouveau_bar1, busy, 120)
 	}
 	EXPECT_EQ(SIZE / PAGE, n);
 	EXPECT_EQ(0, memcmp(self->mem, self->ref, SIZE));
+}
+
+/* A buffer that BAR1 cannot show is SIGBUS, however often it is touched. */
+TEST_F(nouveau_bar1, too_large)
+{
+	struct drm_nouveau_gem_new bo = {
+		.info = {
+			.size = 10 * PART,
+			.domain = NOUVEAU_GEM_DOMAIN_VRAM |
+				  NOUVEAU_GEM_DOMAIN_MAPPABLE,
+		},
+	};
+	volatile unsigned char *map;
+	int tries, status;
+	pid_t child;
+
+	ASSERT_EQ(0, ioctl(self->exp.fd, DRM_IOCTL_NOUVEAU_GEM_NEW, &bo));
+	map = mmap(NULL, bo.info.size, PROT_READ | PROT_WRITE, MAP_SHARED,
+		   self->exp.fd, bo.info.map_handle);
+	ASSERT_NE(MAP_FAILED, map);
+	for (tries = 0; tries < 3; tries++) {
+		child = fork();
+		ASSERT_LE(0, child);
+		if (!child)
+			_exit(map[0] & 0);
+		ASSERT_EQ(child, waitpid(child, &status, 0));
+		EXPECT_TRUE(WIFSIGNALED(status));
+		EXPECT_EQ(SIGBUS, WTERMSIG(status));
+	}
 }
 
 TEST_HARNESS_MAIN
