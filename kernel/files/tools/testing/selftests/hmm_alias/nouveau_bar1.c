@@ -5,6 +5,7 @@
  */
 #include "../kselftest_harness.h"
 
+#include <fcntl.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -141,15 +142,21 @@ TEST_F(nouveau_bar1, too_large)
 			.size = 10 * PART,
 			.domain = NOUVEAU_GEM_DOMAIN_VRAM |
 				  NOUVEAU_GEM_DOMAIN_MAPPABLE,
+			.tile_flags = NOUVEAU_GEM_TILE_NONCONTIG,
 		},
 	};
 	volatile unsigned char *map;
-	int tries, status;
+	int fd, tries, status;
+	char path[32];
 	pid_t child;
 
-	ASSERT_EQ(0, ioctl(self->exp.fd, DRM_IOCTL_NOUVEAU_GEM_NEW, &bo));
-	map = mmap(NULL, bo.info.size, PROT_READ | PROT_WRITE, MAP_SHARED,
-		   self->exp.fd, bo.info.map_handle);
+	/* A file without SVM has addresses of the GPU for it. */
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", self->exp.fd);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, ioctl(fd, DRM_IOCTL_NOUVEAU_GEM_NEW, &bo) ? errno : 0);
+	map = mmap(NULL, bo.info.size, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+		   bo.info.map_handle);
 	ASSERT_NE(MAP_FAILED, map);
 	for (tries = 0; tries < 3; tries++) {
 		child = fork();
@@ -160,6 +167,8 @@ TEST_F(nouveau_bar1, too_large)
 		EXPECT_TRUE(WIFSIGNALED(status));
 		EXPECT_EQ(SIGBUS, WTERMSIG(status));
 	}
+	munmap((void *)map, bo.info.size);
+	close(fd);
 }
 
 TEST_HARNESS_MAIN
