@@ -239,6 +239,9 @@ int mlx5_span_rw(Mlx5Span *s, void *p, size_t len, bool write)
         memcpy(write ? (void *)s->host : p, write ? p : (void *)s->host, len);
         return 0;
     }
+    if (mlx5_peer_lies(s, p, len, write)) {
+        return 0;
+    }
     if (s->ats) {
         return mlx5_ats_dma(s->dev, s->dma, p, len, write);
     }

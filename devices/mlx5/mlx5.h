@@ -18,6 +18,7 @@
  *   mkey.c   memory keys: translation, and UMR, which changes them
  *   odp.c    page faults
  *   ats.c    address translation by the IOMMU, asked for and kept
+ *   peer.c   a fabric between devices that lies, for tests
  *   wire.c   the wire to another QEMU
  *
  * Contexts are kept as the driver wrote them, big endian, and read with
@@ -225,10 +226,14 @@ struct Mlx5Dev {
         uint64_t cmd_timeout;   /* ms, that the driver is told; 0: nothing */
         uint64_t ats_delay;     /* ms until a translation request completes */
         uint64_t ats_deaf;      /* invalidations that are ignored: ATS_DEAF_ */
+        uint64_t peer_read;     /* of other devices' BARs: PEER_ */
+        uint64_t peer_write;
+        uint64_t peer_offset;   /* bytes that writes there land too far */
     } inject;
     struct {
         uint64_t faults, resumes, umrs, wqes, bytes, ats_requests, ats_unmaps,
-                 ats_waits, ats_crossed, ats_stale, commands;
+                 ats_waits, ats_crossed, ats_stale, commands, peer_dropped,
+                 peer_corrupted, peer_displaced, peer_held;
     } stat;
 };
 
@@ -362,6 +367,13 @@ int mlx5_ats_dma(Mlx5Dev *d, uint64_t addr, void *buf, size_t len, bool write);
 enum { ATS_DEAF_KEPT = 1, ATS_DEAF_ASKED = 2 };
 /* False: requests are on their way that have to complete first. */
 bool mlx5_ats_ready(Mlx5Dev *d, uint64_t addr, size_t len, bool write);
+
+/* peer.c */
+/* What of x-peer-read and x-peer-write; to hold: not to end while it is set */
+enum { PEER_DROP = 1, PEER_CORRUPT = 2, PEER_HOLD = 3 };
+/* True: the access has been made, and went wrong. */
+bool mlx5_peer_lies(Mlx5Span *s, void *p, size_t len, bool write);
+bool mlx5_peer_holds(const Mlx5Span *s, bool write);
 
 /* odp.c */
 enum { MLX5_PF_REQ_SEND = 1, MLX5_PF_RESP = 2, MLX5_PF_REQ_READ = 3,

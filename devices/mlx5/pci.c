@@ -396,6 +396,12 @@ static const ModelStat mlx5_stats[] = {
     INJECT("x-cmd-event", cmd_event), INJECT("x-syndrome", syndrome),
     INJECT("x-cmd-timeout", cmd_timeout), INJECT("x-ats-delay", ats_delay),
     INJECT("x-ats-deaf", ats_deaf),
+    STAT("stat-peer-dropped", peer_dropped),
+    STAT("stat-peer-corrupted", peer_corrupted),
+    STAT("stat-peer-displaced", peer_displaced),
+    STAT("stat-peer-held", peer_held),
+    INJECT("x-peer-read", peer_read), INJECT("x-peer-write", peer_write),
+    INJECT("x-peer-offset", peer_offset),
 #undef INJECT
 #undef STAT
     { }

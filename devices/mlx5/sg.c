@@ -88,7 +88,8 @@ Mlx5Xlt sg_span(Mlx5Qp *qp, Mlx5Sg sg, uint64_t off, unsigned access,
 
 static bool span_ready(const Mlx5Span *s, size_t len, bool write)
 {
-    return !s->ats || mlx5_ats_ready(s->dev, s->dma, len, write);
+    return (!s->ats || mlx5_ats_ready(s->dev, s->dma, len, write)) &&
+           !mlx5_peer_holds(s, write);
 }
 
 Step span_move(Mlx5Qp *qp, Mlx5Span *from, Mlx5Span *to)

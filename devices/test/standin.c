@@ -251,6 +251,31 @@ void memory_region_init_io(MemoryRegion *mr, Object *owner,
 void pci_register_bar(PCIDevice *pci, int nr, uint8_t attr, MemoryRegion *mr)
 {
     devices[slot_of(pci)].bar[nr] = mr;
+    pci->io_regions[nr] = (PCIIORegion) {
+        .addr = standin_bar(pci, nr), .size = int128_get64(mr->size),
+        .type = attr, .memory = mr,
+    };
+}
+
+/* There is one bus. */
+PCIBus *pci_device_root_bus(const PCIDevice *pci)
+{
+    return NULL;
+}
+
+void pci_for_each_bus_depth_first(PCIBus *bus, pci_bus_ret_fn begin,
+                                  pci_bus_fn end, void *parent_state)
+{
+    end(bus, parent_state);
+}
+
+void pci_for_each_device_under_bus(PCIBus *bus, pci_bus_dev_fn fn, void *opaque)
+{
+    for (int i = 0; i < DEVICES; i++) {
+        if (devices[i].pci) {
+            fn(bus, devices[i].pci, opaque);
+        }
+    }
 }
 
 /* --- capabilities and interrupts */

@@ -5,6 +5,7 @@
  */
 #include "check.h"
 #include "ats.h"
+#include "peer.h"
 #include "wired.h"
 
 static int number, failed;
@@ -471,6 +472,9 @@ int main(void)
         { "ats_crossed", t_ats_crossed }, { "srq", t_srq }, { "xrc", t_xrc }, { "cq", t_cq },
         { "multicast", t_multicast },
         { "wire", t_wire }, { "wire_cut", t_wire_cut }, { "inject", t_inject },
+        { "peer_reads", t_peer_reads }, { "peer_writes", t_peer_writes },
+        { "peer_own", t_peer_own }, { "peer_held", t_peer_held },
+        { "peer_ats", t_peer_ats },
     };
 
     printf("KTAP version 1\n1..%zu\n", ARRAY_SIZE(tests));
