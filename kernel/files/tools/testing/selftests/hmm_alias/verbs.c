@@ -155,6 +155,7 @@ static int end_create(struct rdma_end *end)
 	if (!end->cq)
 		return -errno;
 	end->addr.mtu = port.active_mtu;
+	end->addr.lid = port.lid;
 	return end_create_qp(end);
 }
 
@@ -222,6 +223,7 @@ int rdma_end_connect(struct rdma_end *end, const struct rdma_addr *remote)
 		.max_dest_rd_atomic = RDMA_DEPTH,
 		.min_rnr_timer = 12,
 		.ah_attr = {
+			.dlid = remote->lid,
 			.is_global = 1,
 			.port_num = 1,
 			.grh = {

@@ -18,12 +18,14 @@
 /**
  * struct rdma_addr - what one end of a connection must know of the other
  * @gid: where it is
+ * @lid: the same on InfiniBand, else 0
  * @mtu: its active MTU, an enum ibv_mtu
  * @qpn: its queue pair
  * @psn: the first packet number it sends
  */
 struct rdma_addr {
 	union ibv_gid gid;
+	uint16_t lid;
 	uint32_t mtu;
 	uint32_t qpn;
 	uint32_t psn;
