@@ -28,7 +28,7 @@ static void usage(FILE *to)
 		fprintf(to, "  %-8s%s\n", commands[i].name, commands[i].what);
 	fputs("\n`peerfault COMMAND --help` describes one, peerfault(8) all of them.\n"
 	      "`peerfault --version` prints the version.\n"
-	      "exit codes: 0 done; 1 error; 2 usage\n", to);
+	      "exit codes: 0 done; 1 error; 2 usage; `topo --verify` has more\n", to);
 }
 
 static void print_version(void)

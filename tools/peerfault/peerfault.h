@@ -7,6 +7,10 @@ enum exit_code {
 	EXIT_DONE = 0,
 	EXIT_ERROR = 1,
 	EXIT_USAGE = 2,
+	/* `peerfault topo --verify` only */
+	EXIT_WRONG = 3,
+	EXIT_NO_PAIR = 4,
+	EXIT_UNTRIED = 5,
 };
 
 /* Subcommands: argv[0] is the subcommand's name. They return an exit code. */

@@ -13,6 +13,7 @@
 
 #include "peerfault.h"
 #include "topo.h"
+#include "verify.h"
 
 static const char usage[] =
 "usage: peerfault topo [OPTION]...\n"
@@ -23,6 +24,11 @@ static const char usage[] =
 "\n"
 "  -j, --json        print one JSON document instead of tables\n"
 "  -s, --sysfs DIR   read DIR instead of /sys, a copy from another machine\n"
+"  -v, --verify      have each RDMA device that can fault move a pattern from and\n"
+"                    to the memory of each exporter, and compare: a line for each\n"
+"                    pair. For root; it needs the program peerfault-verify\n"
+"  -t, --timeout N   with --verify: a transfer that takes longer than N seconds has\n"
+"                    failed (default: 10)\n"
 "  -h, --help        print this\n"
 "  -V, --version     print the version\n"
 "\n"
@@ -36,7 +42,10 @@ static const char usage[] =
 "not be read is listed as \"missing\".\n"
 "\n"
 "exit codes: 0 done, also if there is no exporter or something is missing;\n"
-"1 error; 2 usage\n";
+"1 error; 2 usage\n"
+"exit codes of --verify: 0 there is a pair, and all data were right; 1 error;\n"
+"2 usage; 3 wrong data, or a failed transfer, through a peer's memory; 4 no pair:\n"
+"all went through RAM; 5 a pair could not be tried\n";
 
 /* Append to what there is in @to, cut where it is full. */
 __attribute__((format(printf, 4, 5)))
@@ -210,20 +219,33 @@ static void find_pairs(struct topo *topo)
 	}
 }
 
+static bool read_seconds(const char *text, unsigned int *seconds)
+{
+	unsigned long n;
+	char *end;
+
+	n = strtoul(text, &end, 10);
+	*seconds = n;
+	return end != text && !*end && n && n <= 3600;
+}
+
 int topo_main(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "json", no_argument, NULL, 'j' },
 		{ "sysfs", required_argument, NULL, 's' },
+		{ "verify", no_argument, NULL, 'v' },
+		{ "timeout", required_argument, NULL, 't' },
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'V' },
 		{ 0 }
 	};
 	struct topo topo = { 0 };
-	bool json = false;
-	int opt;
+	bool json = false, verify = false;
+	unsigned int seconds = 10;
+	int opt, ret = 0;
 
-	while ((opt = getopt_long(argc, argv, "js:hV", options, NULL)) != -1) {
+	while ((opt = getopt_long(argc, argv, "js:vt:hV", options, NULL)) != -1) {
 		switch (opt) {
 		case 'j':
 			json = true;
@@ -231,6 +253,15 @@ int topo_main(int argc, char **argv)
 		case 's':
 			topo_sysfs = optarg;
 			break;
+		case 'v':
+			verify = true;
+			break;
+		case 't':
+			if (read_seconds(optarg, &seconds))
+				break;
+			fputs("peerfault: a timeout is 1 to 3600 seconds\n",
+			      stderr);
+			return EXIT_USAGE;
 		default:
 			return common_option(opt, usage);
 		}
@@ -242,10 +273,12 @@ int topo_main(int argc, char **argv)
 
 	topo_read(&topo);
 	find_pairs(&topo);
-	if (json)
+	if (verify)
+		ret = topo_verify(&topo, json, seconds);
+	else if (json)
 		topo_print_json(&topo);
 	else
 		topo_print_text(&topo);
 	topo_free(&topo);
-	return close_stdout();
+	return verify ? ret : close_stdout();
 }

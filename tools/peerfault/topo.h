@@ -42,6 +42,7 @@ struct importer {
 	char bdf[NAME_LEN];	/* "": it has no DMA engine */
 	char iommu[NAME_LEN];
 	int dma_bits;		/* 0: unknown */
+	bool rdma;		/* or else a device of test_hmm_dma */
 	enum answer odp;	/* it can fault: memory regions on demand */
 	enum answer aliases;	/* and its driver takes aliases */
 };

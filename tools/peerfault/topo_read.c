@@ -330,7 +330,8 @@ static void find_importers(struct topo *topo, const char *class,
 			copy(importer->iommu, "none");
 			importer->odp = YES;
 			importer->aliases = YES;
-			if (!*prefix)
+			importer->rdma = !*prefix;
+			if (importer->rdma)
 				read_odp(importer);
 			read_pci_parent(importer->bdf, class, name);
 			if (*importer->bdf)

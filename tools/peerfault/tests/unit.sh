@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # unit.sh: builds `peerfault` with ASan and UBSan and runs each test of
-# test_topo.py, of test_watch.py and of the installation. KTAP.
+# test_topo.py, test_verify.py and test_watch.py, and of the installation. KTAP.
 
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -11,7 +11,8 @@ root=$(cd "$here/../../.." && pwd)
 . "$root/scripts/ktap.sh"
 out=$root/build/tools-sanitize
 VERSION=$(cat "$root/VERSION") PEERFAULT=$out/peerfault WATCH_FEED=$out/watch_feed
-export VERSION PEERFAULT WATCH_FEED
+UNTRACED=$out/untraced
+export VERSION PEERFAULT WATCH_FEED UNTRACED PYTHONDONTWRITEBYTECODE=1
 
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
@@ -40,8 +41,8 @@ options() {
 }
 
 ktap_begin ''
-ktap_test build make -s -C "$here/.." SANITIZE=1 all "$WATCH_FEED"
-for part in topo watch; do
+ktap_test build make -s -C "$here/.." SANITIZE=1 all "$WATCH_FEED" "$UNTRACED"
+for part in topo verify watch; do
 	for test in $(python3 "$here/test_$part.py" --list); do
 		ktap_test "$test" python3 "$here/test_$part.py" -q "$test"
 	done
