@@ -220,7 +220,7 @@ static int boxes_rw(Mlx5Dev *d, uint64_t box, void *p, unsigned len, bool write)
     return 0;
 }
 
-/* False: the command will not end. */
+/* False: the command will not end, or not yet. */
 static bool cmd_slot(Mlx5Dev *d, unsigned slot)
 {
     uint64_t addr = d->cmdq + slot * ENT_BYTES;
@@ -233,6 +233,10 @@ static bool cmd_slot(Mlx5Dev *d, unsigned slot)
     }
     if (d->inject.syndrome || (d->inject.drop_cmd &&
                                lduw_be_p(ent + ENT_IN) == d->inject.drop_cmd)) {
+        return false;
+    }
+    if (d->inject.hold_cmd && lduw_be_p(ent + ENT_IN) == d->inject.hold_cmd) {
+        d->held |= 1u << slot;
         return false;
     }
     inlen = ldl_be_p(ent + ENT_INLEN);
@@ -271,6 +275,10 @@ void mlx5_cmd_doorbell(Mlx5Dev *d, uint32_t slots)
     bool event = mlx5_eq_wants(d, MLX5_EV_CMD);
     uint8_t data[28] = { 0 };
 
+    if (!d->inject.hold_cmd) {
+        slots |= d->held;
+        d->held = 0;
+    }
     for (unsigned i = 0; i < 32; i++) {
         if (slots >> i & 1 && !cmd_slot(d, i)) {
             slots &= ~(1u << i);

@@ -197,6 +197,7 @@ struct Mlx5Dev {
     GArray *groups;             /* Mlx5Group: QPs that are in multicast groups */
     uint8_t *cap_max[MLX5_CAP_TYPES], *cap_cur[MLX5_CAP_TYPES];
     uint32_t next[64 + 3];      /* numbers given */
+    uint32_t held;              /* slots, because of inject.hold_cmd */
     uint64_t xlt_bytes;         /* in all translation tables */
     Mlx5Eq eq[MLX5_EQS];
     GHashTable *cqs, *qps, *srqs, *mkeys;
@@ -221,6 +222,7 @@ struct Mlx5Dev {
     struct {                    /* what a test wants to go wrong */
         uint64_t fail_cmd;      /* opcode | status << 16 */
         uint64_t drop_cmd;      /* this opcode is not executed */
+        uint64_t hold_cmd;      /* nor is this one, as long as it is here */
         uint64_t cmd_event;     /* slots that events name as well */
         uint64_t syndrome;      /* the firmware has died of this */
         uint64_t cmd_timeout;   /* ms, that the driver is told; 0: nothing */

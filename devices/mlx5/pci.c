@@ -196,6 +196,7 @@ static void iseg_write(Mlx5Dev *d, hwaddr addr, uint32_t val)
         break;
     case ISEG_CMDQ_L:
         d->cmdq = (d->cmdq >> 32 << 32) | (val & ~0xfffu);
+        d->held = 0;
         d->nic_interface = val >> NIC_SHIFT & NIC_MASK;
         if (d->nic_interface == NIC_SW_RESET) {
             d->inject.syndrome = 0;     /* another firmware, that lives */
@@ -278,6 +279,7 @@ static void do_reset(Mlx5Dev *d)
     mlx5_caps_exit(d);
     mlx5_caps_init(d);
     d->cmdq = 0;
+    d->held = 0;
     d->nic_interface = NIC_DISABLED;
     g_array_set_size(d->pages, 0);
     g_array_set_size(d->groups, 0);
@@ -393,6 +395,7 @@ static const ModelStat mlx5_stats[] = {
     STAT("stat-ats-waits", ats_waits),
     STAT("stat-ats-crossed", ats_crossed), STAT("stat-ats-stale", ats_stale),
     INJECT("x-fail-cmd", fail_cmd), INJECT("x-drop-cmd", drop_cmd),
+    INJECT("x-hold-cmd", hold_cmd),
     INJECT("x-cmd-event", cmd_event), INJECT("x-syndrome", syndrome),
     INJECT("x-cmd-timeout", cmd_timeout), INJECT("x-ats-delay", ats_delay),
     INJECT("x-ats-deaf", ats_deaf),

@@ -409,7 +409,7 @@ static void t_multicast(void)
     CHECK(hca_cmd(&b, in, sizeof(in), 16) == MLX5_ST_BAD_RES);
 }
 
-/* What a test injects: a command that fails, one that does not end, death */
+/* What a test injects: commands that fail, do not end, or end late; death */
 static void t_inject(void)
 {
     uint8_t in[16] = { 0 };
@@ -425,6 +425,12 @@ static void t_inject(void)
     hca_cmd(&a, in, 16, 16);
     CHECK(hca_mem(&a, CMDQ)[63] == 1);  /* the device's still */
     MLX5(a.pci)->inject.drop_cmd = 0;
+    MLX5(a.pci)->inject.hold_cmd = MLX5_CMD_OP_ALLOC_PD;
+    hca_cmd(&a, in, 16, 16);
+    CHECK(hca_mem(&a, CMDQ)[63] == 1);
+    MLX5(a.pci)->inject.hold_cmd = 0;
+    mlx5_cmd_doorbell(MLX5(a.pci), 0);
+    CHECK(!hca_mem(&a, CMDQ)[63]);
     while (hca_event(&a, false)) {
     }
     MLX5(a.pci)->inject.cmd_event = 0xf0;
