@@ -12,6 +12,7 @@
 #include "sysfs.h"
 
 #define SIZE		(2 * MIB)
+#define QUERY_QP	0x50b
 #define ALLOC_PD	0x800
 #define TIMEOUT_MS	4000
 
@@ -110,14 +111,15 @@ TEST_F_TIMEOUT(hca_dies, reset, 240)
 	check_recovery(_metadata, self, &r, old);
 }
 
-/* In transfers, a command has no answer. The program is told. */
-static void lose_command(struct __test_metadata *_metadata,
-			 struct _test_data_hca_dies *self,
-			 struct hca_reader *r)
+/*
+ * The driver waits for commands for TIMEOUT_MS. It asks how long when it is bound,
+ * and will have its own time then.
+ */
+static void bind_impatient(struct __test_metadata *_metadata,
+			   struct _test_data_hca_dies *self)
 {
 	struct rdma_env *env = &self->env;
 
-	/* The driver asks how long it has to wait when it is bound. */
 	rdma_env_close(env);
 	self->closed = true;
 	ASSERT_EQ(0, device_set(self->monitor, HCA_ID, "x-cmd-timeout",
@@ -128,7 +130,16 @@ static void lose_command(struct __test_metadata *_metadata,
 	self->closed = false;
 	memset(env->mem, 0, SIZE);
 	ASSERT_EQ(0, rdma_env_fill(env, 1));
+}
 
+/* In transfers, a command has no answer. The program is told. */
+static void lose_command(struct __test_metadata *_metadata,
+			 struct _test_data_hca_dies *self,
+			 struct hca_reader *r)
+{
+	struct rdma_env *env = &self->env;
+
+	bind_impatient(_metadata, self);
 	ASSERT_EQ(0, hca_reader_start(r, env));
 	ASSERT_EQ(0, device_set(self->monitor, HCA_ID, "x-drop-cmd", ALLOC_PD));
 	EXPECT_EQ(NULL, ibv_alloc_pd(env->own.ctx));
@@ -149,6 +160,39 @@ TEST_F_TIMEOUT(hca_dies, command_timeout, 240)
 	pd = ibv_alloc_pd(env->own.ctx);
 	ASSERT_NE(NULL, pd);
 	EXPECT_EQ(0, ibv_dealloc_pd(pd));
+	expect_consent(_metadata, env, true);
+	rdma_env_close(env);
+	self->closed = true;
+	EXPECT_EQ(0, hca_rebind(self->bdf));
+}
+
+/*
+ * The answer comes when nobody waits for it any more, with that of another command,
+ * which has no mailbox. It is not written to those of the next ones.
+ */
+TEST_F_TIMEOUT(hca_dies, command_late, 240)
+{
+	struct rdma_env *env = &self->env;
+	struct ibv_qp_init_attr init;
+	struct ibv_qp_attr attr = {};
+	struct ibv_pd *pd;
+	int i;
+
+	bind_impatient(_metadata, self);
+	ASSERT_EQ(0, device_set(self->monitor, HCA_ID, "x-hold-cmd", QUERY_QP));
+	EXPECT_EQ(ETIMEDOUT, ibv_query_qp(env->own.qp, &attr, IBV_QP_STATE,
+					  &init));
+	ASSERT_EQ(0, device_set(self->monitor, HCA_ID, "x-hold-cmd", 0));
+	for (i = 0; i < 8; i++) {
+		pd = ibv_alloc_pd(env->own.ctx);
+		ASSERT_NE(NULL, pd);
+		EXPECT_EQ(0, ibv_dealloc_pd(pd));
+		attr.qp_state = IBV_QPS_UNKNOWN;
+		EXPECT_EQ(0, ibv_query_qp(env->own.qp, &attr, IBV_QP_STATE,
+					  &init));
+		EXPECT_EQ(IBV_QPS_RTS, attr.qp_state);
+	}
+	EXPECT_EQ(0, rdma_env_read(env, 0, SIZE));
 	expect_consent(_metadata, env, true);
 	rdma_env_close(env);
 	self->closed = true;

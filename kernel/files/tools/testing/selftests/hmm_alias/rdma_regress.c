@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * What was wrong before with device-private memory and came up while aliases
- * were tested. None of it needs an RDMA device.
+ * were tested. Only second_context needs an RDMA device.
  */
 #include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+
+#include <rdma/ib_user_ioctl_cmds.h>
+#include <rdma/rdma_user_ioctl_cmds.h>
 
 #include "fixture.h"
 #include "sysfs.h"
@@ -185,6 +189,27 @@ TEST_F_TIMEOUT(rdma_regress, no_memory, 120)
 	/* Or nothing was tested. */
 	EXPECT_LT(3, failed);
 	close(fd);
+}
+
+/*
+ * A file has one context. The task that asks for another one was never freed,
+ * which kmemleak tells.
+ */
+TEST_F(rdma_regress, second_context)
+{
+	struct ib_uverbs_ioctl_hdr hdr = {
+		.length = sizeof(hdr),
+		.object_id = UVERBS_OBJECT_DEVICE,
+		.method_id = UVERBS_METHOD_GET_CONTEXT,
+	};
+	struct rdma_end end;
+
+	if (rdma_env_absent())
+		SKIP(return, "%s", rdma_env_absent());
+	ASSERT_EQ(0, rdma_end_open(&end, NULL));
+	EXPECT_EQ(-1, ioctl(end.ctx->cmd_fd, RDMA_VERBS_IOCTL, &hdr));
+	EXPECT_EQ(EINVAL, errno);
+	rdma_end_close(&end);
 }
 
 TEST_HARNESS_MAIN
