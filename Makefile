@@ -3,6 +3,7 @@
 
 # Variables of `make help`, for the scripts
 export TOPOLOGY KERNEL KERNEL_SRC FORCE BENCH STRESS_SECONDS STRESS_SEED
+export DEBUG TORTURE_ARGS TORTURE_BOOTS
 export APP SUITE TEST JOBS ACCEL QEMU_ARGS CONFIG DESTDIR PREFIX
 export SIGNOFF TRAILERS COVER_NOTE VERSION
 ifdef KCONFIG
@@ -31,6 +32,8 @@ help: ## This list
 #= KERNEL_SRC=path a kernel tree or tarball in place of the Debian package
 #= CONFIG=file     make deb: the configuration (default: the distribution's)
 #= STRESS_SECONDS=n STRESS_SEED=n  make stress: how long, and what
+#= SECONDS=n SEED=n DEBUG=1  make torture: how long, what, on the debug kernel;
+#=                 TORTURE_ARGS=args: more arguments, see torture --help
 #= SIGNOFF='Name <address>'  make series: who signs; VERSION= TRAILERS= COVER_NOTE=
 #= DESTDIR=dir PREFIX=dir  make install: where to
 #= FORCE=1         let make tree or make refresh overwrite
@@ -49,6 +52,8 @@ bench: deps-bench ## Measure on the base kernel and on ours (BENCH=migrate or al
 	@bench/run.sh
 stress: deps-stress ## Race everything with everything on the debug kernel, 10 minutes
 	@lab/stress.sh
+torture: deps-torture ## Fuzz what devices share, 10 minutes; what once broke first
+	@TORTURE_SECONDS=$(SECONDS) TORTURE_SEED=$(SEED) lab/torture.sh
 shell: deps-shell ## An interactive shell in the guest
 	@lab/shell.sh
 kernel: deps-kernel ## Build the kernel in build/kernel-KERNEL

@@ -54,6 +54,8 @@ selftests() {
 	selftest hmm_alias INSTALL_PATH="$installed/hmm_alias" all install
 	make -s -C "$LAB/jobs/hotplug" LINUX="$linux" HEADERS="$PF_BUILD/headers" \
 		OUT="$PF_BUILD/jobs"
+	make -s -C "$LAB/torture" LINUX="$linux" HEADERS="$PF_BUILD/headers" \
+		OUT="$PF_BUILD/jobs"
 }
 export -f selftest selftests
 export linux objects installed PF_BUILD LAB

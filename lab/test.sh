@@ -162,8 +162,10 @@ batch() {
 	local kernel=$1 need='' accel='' begin jobs
 	shift
 	case $kernel in
-	host)	# The lab's own boots take the kernel that most suites take.
-		printf '%s\n' "$@" | grep -qE '^lab-(boot|red)'$'\t' && need=normal ;;
+	host)	# The lab's own boots take the kernel that most suites take, and the fuzzer
+		# is built with it.
+		printf '%s\n' "$@" | grep -qE '^(lab-boot|lab-red|torture-unit)'$'\t' &&
+			need=normal ;;
 	*) need=$kernel ;;
 	esac
 	if [ -n "$need" ]; then

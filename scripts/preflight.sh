@@ -34,7 +34,7 @@ tree | refresh | series)
 kernel | demo | shell)
 	groups="$groups guest" makes="$makes $boots" memory=$guest_memory
 	[ -z "${APP:-}" ] || groups="$groups root" makes="$makes cache/root:1000" ;;
-bench | stress)
+bench | stress | torture)
 	groups="$groups guest" makes="$makes $boots $kernels" memory=$guest_memory ;;
 check)
 	groups="$groups check" makes="$makes $checks" ;;
@@ -56,7 +56,7 @@ test-long)
 esac
 
 case $verb in
-kernel | demo | shell | stress)
+kernel | demo | shell | stress | torture)
 	# shellcheck disable=SC2016 # for the bash inside
 	models=$(bash -euc '. "${0%/*}/common.sh"; . "$PF_ROOT/lab/topology.sh"
 		topology_files "$1" >/dev/null; topology_models "$1"' "$0" "${TOPOLOGY:-switch}") || exit

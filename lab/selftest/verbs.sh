@@ -59,7 +59,7 @@ help() {
 	make -C "$tmp" >"$tmp/said"
 	while read -r verb; do
 		grep -q "^$verb " "$tmp/said" || { echo "no $verb"; return 1; }
-	done < <(printf '%s\n' demo test test-all test-long check bench stress shell \
+	done < <(printf '%s\n' demo test test-all test-long check bench stress torture shell \
 		kernel tree refresh series check-matrix deb install clean distclean help)
 }
 
@@ -76,6 +76,8 @@ ktap_test shell-of-no-kernel refuses "error 2: no kernel 'fast'" shell KERNEL=fa
 ktap_test stress does 'built debug booted debug ' stress
 ktap_test stress-of-a-kernel does 'built normal booted normal ' stress KERNEL=normal
 ktap_test stress-of-no-kernel refuses "error 2: no kernel 'fast'" stress KERNEL=fast
+ktap_test torture does 'built normal booted  ' torture SECONDS=5 SEED=7
+ktap_test torture-debug does 'built debug booted debug iommu' torture DEBUG=1 TOPOLOGY=iommu
 ktap_test old-name refuses 'error 2: KCONFIG has another name: KERNEL' demo KCONFIG=debug
 ktap_test shell-wants-a-terminal refuses 'error 2: an interactive shell needs a terminal' shell
 ktap_test clean clean
