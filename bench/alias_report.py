@@ -10,11 +10,11 @@ kernels and the KEYs) to OUT.md; the picture goes to OUT.svg. Exit code 0: both
 runs are complete, whatever they say.
 """
 
-import math
 import os
 import statistics
 import sys
 
+from chart import draw
 from report import environment, rows, table
 
 # (row of the plan, case, pages, what it is compared with, at most): None is the
@@ -52,8 +52,6 @@ CURVES = [
     ("RAM, 2 MiB", False, "ram 2 MiB, write"),
     ("alias, 2 MiB", False, "alias 2 MiB, pci"),
 ]
-COLOURS = ["#888888", "#000000", "#e0a000", "#c06000", "#c00060", "#8040c0",
-           "#0060c0", "#40a040", "#00a0a0"]
 
 
 def load(directory):
@@ -104,50 +102,13 @@ def compare(base, ours):
 
 def picture(base, ours):
     """Draw instructions for each page against the number of pages."""
-    width, height, left, top = 760, 420, 70, 20
     sizes = sorted({pages for _, pages in ours})
-    points = [[(n, found[case, n]["median"] / n) for n in sizes
-               if (case, n) in found]
-              for _, stock, case in CURVES
-              for found in [base if stock else ours]]
-    high = max(y for curve in points for _, y in curve)
-    low = min(y for curve in points for _, y in curve)
-    inner_w, inner_h = width - left - 210, height - top - 50
-
-    def place(x, y):
-        return (left + inner_w * math.log(x) / math.log(sizes[-1]),
-                top + inner_h * math.log(high / y) / math.log(high / low))
-
-    out = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" '
-           f'height="{height}" font-family="sans-serif" font-size="12">',
-           f'<rect width="{width}" height="{height}" fill="white"/>']
-    for n in sizes:
-        x, y = place(n, low)
-        out.append(f'<line x1="{x:.0f}" y1="{top}" x2="{x:.0f}" y2="{y:.0f}" '
-                   'stroke="#ddd"/>'
-                   f'<text x="{x:.0f}" y="{y + 16:.0f}" '
-                   f'text-anchor="middle">{n}</text>')
-    tick = 10 ** math.ceil(math.log10(low))
-    while tick <= high:
-        x, y = place(1, tick)
-        out.append(f'<line x1="{x:.0f}" y1="{y:.0f}" x2="{left + inner_w}" '
-                   f'y2="{y:.0f}" stroke="#ddd"/>'
-                   f'<text x="{x - 6:.0f}" y="{y + 4:.0f}" '
-                   f'text-anchor="end">{tick:g}</text>')
-        tick *= 10
-    for i, ((label, _, _), curve) in enumerate(zip(CURVES, points)):
-        line = " ".join("{:.1f},{:.1f}".format(*place(*p)) for p in curve)
-        y = top + 12 + 18 * i
-        out.append(f'<polyline points="{line}" fill="none" stroke-width="2" '
-                   f'stroke="{COLOURS[i]}"/>'
-                   f'<text x="{left + inner_w + 16}" y="{y}" '
-                   f'fill="{COLOURS[i]}">{label}</text>')
-    out.append(f'<text x="{left + inner_w / 2:.0f}" y="{height - 8}" '
-               'text-anchor="middle">pages of one call</text>'
-               f'<text x="14" y="{top + inner_h / 2:.0f}" text-anchor="middle" '
-               f'transform="rotate(-90 14 {top + inner_h / 2:.0f})">'
-               'instructions a page</text></svg>')
-    return "\n".join(out) + "\n"
+    curves = []
+    for label, stock, case in CURVES:
+        found = base if stock else ours
+        curves.append((label, [(n, found[case, n]["median"] / n)
+                               for n in sizes if (case, n) in found]))
+    return draw(curves, "pages of one call", "instructions a page")
 
 
 TEXT = """\
