@@ -30,6 +30,16 @@ static Mlx5Mkey *mkey_get(Mlx5Dev *d, uint32_t key)
     return g_hash_table_lookup(d->mkeys, GUINT_TO_POINTER(key >> 8));
 }
 
+/* The driver has written @n octwords of the table, from @first on. */
+static void mkey_written(Mlx5Mkey *mk, uint64_t first, uint64_t n)
+{
+    for (uint64_t i = 2 * first; i < 2 * (first + n); i++) {
+        if (mkc_mode(mk->ctx) == MODE_MTT && mk->xlt[i * 8 + 7] & MTT_READ) {
+            mk->dev->stat.translations++;
+        }
+    }
+}
+
 uint8_t mlx5_create_mkey(Mlx5Dev *d, const void *in, unsigned inlen,
                          void *out, unsigned outlen)
 {
@@ -65,6 +75,7 @@ uint8_t mlx5_create_mkey(Mlx5Dev *d, const void *in, unsigned inlen,
             mk->xlt[i * 8 + 7] |= MTT_READ | MTT_WRITE;
         }
     }
+    mkey_written(mk, 0, DIV_ROUND_UP(given, 16));
     do {
         index = MLX5_MKEY_FIRST + d->next[MLX5_NEXT_MKEY]++ % 0xfffff0;
     } while (mkey_get(d, index << 8));
@@ -348,6 +359,7 @@ Mlx5Xlt mlx5_umr(Mlx5Qp *qp, Mlx5Span *span)
             }
         }
     }
+    mkey_written(mk, offset, octwords);
     umr_mkc(mk->ctx, w + UMR_MKC, mask);
     mk->key = (mk->key & ~0xffu) | MLX5_GET(mkc, mk->ctx, mkey_7_0);
     qp->dev->stat.umrs++;

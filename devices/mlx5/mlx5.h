@@ -234,8 +234,8 @@ struct Mlx5Dev {
     } inject;
     struct {
         uint64_t faults, resumes, umrs, wqes, bytes, ats_requests, ats_unmaps,
-                 ats_waits, ats_crossed, ats_stale, commands, peer_dropped,
-                 peer_corrupted, peer_displaced, peer_held;
+                 ats_waits, ats_crossed, ats_stale, commands, translations,
+                 peer_dropped, peer_corrupted, peer_displaced, peer_held;
     } stat;
 };
 

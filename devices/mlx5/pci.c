@@ -391,7 +391,7 @@ static const ModelStat mlx5_stats[] = {
     STAT("stat-faults", faults), STAT("stat-resumes", resumes),
     STAT("stat-umrs", umrs), STAT("stat-wqes", wqes), STAT("stat-bytes", bytes),
     STAT("stat-ats-requests", ats_requests), STAT("stat-ats-unmaps", ats_unmaps),
-    STAT("stat-commands", commands),
+    STAT("stat-commands", commands), STAT("stat-translations", translations),
     STAT("stat-ats-waits", ats_waits),
     STAT("stat-ats-crossed", ats_crossed), STAT("stat-ats-stale", ats_stale),
     INJECT("x-fail-cmd", fail_cmd), INJECT("x-drop-cmd", drop_cmd),

@@ -108,6 +108,8 @@ static void odp(bool memory)
     }
     key = hca_mkey(&b, iova, 8192, 2, true);
     CHECK(key);
+    /* those of DATA, and none of the new key, whose table is empty */
+    CHECK(MLX5(b.pci)->stat.translations == DATA_BYTES / 4096);
     mk = g_hash_table_lookup(MLX5(b.pci)->mkeys, GUINT_TO_POINTER(key >> 8));
     memset(hca_mem(&a, DATA), 0x42, 8192);
     rdma(OP_WRITE, a.base + DATA, a.key, iova, key, 8192);
