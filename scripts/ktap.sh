@@ -7,6 +7,8 @@
 #	ktap_begin COUNT	the plan is known: results are printed at once
 #	ktap_test NAME COMMAND...	ok when COMMAND succeeds; a skip when it
 #			exits with 4; what it prints is diagnostics of a failure
+#	ktap_need NAME COMMAND...	the same for what later tests need. TEST does
+#			not pass over it, but then only a failure is a result
 #	ktap_suite NAME COMMAND...	the same for a COMMAND that prints KTAP,
 #			which becomes the subtests of NAME
 #	ktap_result STATUS NAME [TEXT]	a result that is known already
@@ -49,13 +51,27 @@ ktap_result() {
 }
 
 ktap_test() {
+	# shellcheck disable=SC2254 # it is a glob
+	case $1 in
+	${TEST:-*}) ktap_run "$@" ;;
+	esac
+}
+
+ktap_need() {
+	# shellcheck disable=SC2254 # it is a glob
+	case $1 in
+	${TEST:-*}) ;;
+	*)	ktap_name=$1
+		shift
+		! "$@" >/dev/null 2>&1 || return 0
+		set -- "$ktap_name" "$@" ;;
+	esac
+	ktap_run "$@"
+}
+
+ktap_run() {
 	ktap_name=$1 ktap_status=0
 	shift
-	# shellcheck disable=SC2254 # it is a glob
-	case $ktap_name in
-	${TEST:-*}) ;;
-	*) return 0 ;;
-	esac
 	"$@" >"$ktap_out" 2>&1 || ktap_status=$?
 	case $ktap_status in
 	0) ;;

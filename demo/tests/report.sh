@@ -15,7 +15,7 @@ REPORT_TEST=$root/build/tools-sanitize/report_test
 export VERSION PEERFAULT_DEMO REPORT_TEST
 
 ktap_begin ''
-ktap_test build make -s -C "$here/.." SANITIZE=1 all "$REPORT_TEST"
+ktap_need build make -s -C "$here/.." SANITIZE=1 all "$REPORT_TEST"
 for test in $(python3 "$here/test_report.py" --list); do
 	ktap_test "$test" python3 "$here/test_report.py" -q "$test"
 done

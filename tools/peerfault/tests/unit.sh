@@ -41,7 +41,7 @@ options() {
 }
 
 ktap_begin ''
-ktap_test build make -s -C "$here/.." SANITIZE=1 all "$WATCH_FEED" "$UNTRACED"
+ktap_need build make -s -C "$here/.." SANITIZE=1 all "$WATCH_FEED" "$UNTRACED"
 for part in topo verify watch; do
 	for test in $(python3 "$here/test_$part.py" --list); do
 		ktap_test "$test" python3 "$here/test_$part.py" -q "$test"

@@ -39,7 +39,7 @@ own() {
 }
 
 ktap_begin
-ktap_test build build
+ktap_need build build
 ktap_suite unit "$tmp/unit"
 ktap_test "a program that registers, without a device" own 1 registers
 ktap_test "a program that does not register" own 1 nothing
