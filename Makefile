@@ -31,6 +31,7 @@ help: ## This list
 #= QEMU_ARGS=args  more arguments for QEMU; -s -S waits for gdb on port 1234
 #= KERNEL_SRC=path a kernel tree or tarball in place of the Debian package
 #= CONFIG=file     make deb: the configuration (default: the distribution's)
+#= M="NN..."       make mutants: these, of mutants/NN-*.patch
 #= STRESS_SECONDS=n STRESS_SEED=n  make stress: how long, and what
 #= SECONDS=n SEED=n DEBUG=1  make torture: how long, what, on the debug kernel;
 #=                 TORTURE_ARGS=args: more arguments, see torture --help
@@ -50,6 +51,8 @@ test-long: deps-test-long ## make test-all, then every suite everywhere; hours
 	@lab/test.sh long
 bench: deps-bench ## Measure on the base kernel and on ours (BENCH=migrate or alias; both)
 	@bench/run.sh
+mutants: deps-mutants ## Put each known bug in, see its test fail; 3 hours (M="NN NN")
+	@mutants/run.sh $(M)
 stress: deps-stress ## Race everything with everything on the debug kernel, 10 minutes
 	@lab/stress.sh
 torture: deps-torture ## Fuzz what devices share, 10 minutes; what once broke first

@@ -60,6 +60,8 @@ ktap_test "commands in docs are tagged" docs/run.sh --list
 ktap_suite docs-run docs/run-selftest.sh
 ktap_suite docs-programs docs/programs-selftest.sh
 ktap_test "no new test is half done" lab/new-test.sh -c
+ktap_test "mutants apply, and their tests exist" mutants/check.sh
+ktap_suite mutants-selftest mutants/selftest.sh
 for suite in judge klog topology suites verbs app; do
 	ktap_suite "lab-$suite" "lab/selftest/$suite.sh"
 done

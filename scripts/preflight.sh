@@ -45,6 +45,9 @@ deb)
 	groups="$groups deb" makes="$makes build/kernel-deb:12000" ;;
 test)
 	groups="$groups guest model check" makes="$makes $boots $checks" memory=$guest_memory ;;
+mutants)
+	groups="$groups guest model check" memory=$guest_memory
+	makes="$makes $boots $checks build/kernel-debug:1200" ;;
 test-all)
 	groups="$groups guest model root check fuzz bare" memory=$guest_memory
 	makes="$makes $boots $checks $kernels cache/root:1000 build/bare:5000" ;;
