@@ -62,7 +62,7 @@ ktap_suite docs-programs docs/programs-selftest.sh
 ktap_test "no new test is half done" lab/new-test.sh -c
 ktap_test "mutants apply, and their tests exist" mutants/check.sh
 ktap_suite mutants-selftest mutants/selftest.sh
-for suite in judge klog topology suites verbs app; do
+for suite in judge klog topology suites verbs app igt; do
 	ktap_suite "lab-$suite" "lab/selftest/$suite.sh"
 done
 ktap_end
