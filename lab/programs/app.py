@@ -25,6 +25,8 @@ LIMIT = 120
 REGION = re.compile(
     r"vram-malloc: region \d+: \d+ bytes, (on-demand|pinned): \d+ pages, placed (\d+), "
     r"aliased (\d+), moved (\d+), left (\d+), there (\d+)")
+# What a program says of data that are wrong, if its exit code does not
+WRONG = re.compile(r"invalid data in page")
 WORDS = re.compile(
     r"vram-malloc: region \d+: of (\d+) words (\d+) are its own, (\d+) the peer's in "
     r"their order, (\d+) neither")
@@ -74,19 +76,23 @@ def pyverbs():
 
 
 def ibverbs():
-    """Return rdma-core's examples, which check their data with the CPU."""
+    """Return rdma-core's examples. The server sends back what it has received.
+
+    In front of a datagram is a header, so that the program looks at the data itself.
+    """
     programs, port = [], 18600
-    for name, kind, options in (("ibv_rc_pingpong", "on-demand", ["-o"]),
-                                ("ibv_rc_pingpong", "pinned", []),
-                                ("ibv_srq_pingpong", "on-demand", ["-o"]),
-                                ("ibv_ud_pingpong", "pinned", ["-s", "2048"])):
+    for name, kind, check, options in (
+            ("ibv_rc_pingpong", "on-demand", "server", ["-s", "65536", "-o"]),
+            ("ibv_rc_pingpong", "pinned", "server", ["-s", "65536"]),
+            ("ibv_srq_pingpong", "on-demand", "server", ["-s", "65536", "-o"]),
+            ("ibv_srq_pingpong", "pinned", "server", ["-s", "65536"]),
+            ("ibv_ud_pingpong", "pinned", "itself", ["-s", "2048", "-c"])):
         port += 1
-        size = [] if "ud" in name else ["-s", "65536"]
-        options = [name, "-c", "-n", "50", "-g", "0", "-p", str(port), *size, *options]
+        options = [name, "-n", "50", "-g", "0", "-p", str(port), *options]
         programs.append(Program(
             name, "ibverbs-utils", kind,
             [options + ["-d", SERVER], options + ["-d", CLIENT, ADDRESS]],
-            port, "itself"))
+            port, check))
     return programs
 
 
@@ -174,7 +180,7 @@ def listens(port):
 def run(program):
     """Return the output of each of its commands, and whether all succeeded."""
     environment = os.environ | program.env | {
-        "LD_PRELOAD": LIBRARY, "VRAM_MALLOC_DEVICE": os.environ["GPU0"]}
+        "LD_PRELOAD": LIBRARY, "VRAM_MALLOC_DEVICE": os.environ["GPU0"], "RDMA": CLIENT}
     children = []
     for number, command in enumerate(program.commands, 1):
         if program.check in ("client", "server"):
@@ -204,7 +210,7 @@ def run(program):
 
 def right(program, said, good):
     """Say whether the data were right: yes, no, or - if nobody looked."""
-    if not good:
+    if not good or any(WRONG.search(text) for text in said):
         return "no"
     if program.check == "itself":
         return "yes"

@@ -61,6 +61,9 @@ ktap_test 'regions of the other kind' complains 'no page was placed' on-demand o
 	"$(pages pinned 16 0 0)"
 ktap_test 'said nothing' complains 'no page was placed' on-demand on '' ''
 ktap_test 'failed' complains 'it failed' on-demand on itself failed
+ktap_test 'says that data are wrong' complains 'data were wrong' pinned on itself \
+	"$(pages pinned 16 0 0)
+invalid data in page 3"
 ktap_test 'data right' data '' 4096 0
 ktap_test 'nothing received' data 'data were wrong' 0 4096
 ktap_test 'a word of nobody' data 'data were wrong' 4095 1
