@@ -49,7 +49,7 @@ test-all: deps-test-all ## make test, then the debug kernel, heads of the series
 	@lab/test.sh all
 test-long: deps-test-long ## make test-all, then every suite everywhere; hours
 	@lab/test.sh long
-bench: deps-bench ## Measure on the base kernel and on ours (BENCH=migrate or alias; both)
+bench: deps-bench ## Measure on the base kernel and on ours (BENCH=migrate, alias or transfer; all)
 	@bench/run.sh
 mutants: deps-mutants ## Put each known bug in, see its test fail; 3 hours (M="NN NN")
 	@mutants/run.sh $(M)

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include <err.h>
 #include <fcntl.h>
+#include <stdint.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
@@ -10,11 +11,8 @@
 #include "clock.h"
 #include "guest.h"
 
-/* The module for the kernel that this program is for */
-asm(".section .rodata\n\t"
-	"module: .incbin \"" MODULE "\"\n\t"
-	"module_end: .previous");
-extern const char module[], module_end[];
+/* The modules that this program needs in its kernel: a size, and the file */
+extern const char modules[], modules_end[];
 
 void put(const char *path, const char *text)
 {
@@ -25,12 +23,27 @@ void put(const char *path, const char *text)
 	close(fd);
 }
 
+int bench_load(void)
+{
+	const char *at;
+	__u64 size;
+	int n = 0;
+
+	for (at = modules; at < modules_end; at += sizeof(size) + size) {
+		at += -(uintptr_t)at % sizeof(size);
+		memcpy(&size, at, sizeof(size));
+		if (syscall(SYS_init_module, at + sizeof(size), size, ""))
+			err(1, "module %d of this program", n);
+		n++;
+	}
+	return n;
+}
+
 int bench_open(const char *device)
 {
 	int bench;
 
-	if (syscall(SYS_init_module, module, module_end - module, ""))
-		err(1, "the module of %s", device);
+	bench_load();
 	bench = open(device, O_RDWR | O_CLOEXEC);
 	if (bench < 0)
 		err(1, "%s", device);

@@ -3,7 +3,9 @@
 #ifndef BENCH_GUEST_H
 #define BENCH_GUEST_H
 
-/* Loads the module that is in the program, and opens its device. */
+/* Loads the modules that are in the program. Returns how many there are. */
+int bench_load(void);
+/* Loads them and opens the device of one. */
 int bench_open(const char *device);
 /* The clock of that device counts instructions. */
 void bench_check_clock(int bench);

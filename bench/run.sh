@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# run.sh: measures what BENCH names (migrate, alias; default: both) on the base
-# kernel and on ours, prints the tables and writes them with their environment to
-# build/bench/NAME.md. Whoever publishes them copies those to docs/results. The
+# run.sh: measures what BENCH names (migrate, alias, transfer; default: all) on the
+# base kernel and on ours, prints the tables and writes them with their environment
+# to build/bench/NAME.md. Whoever publishes them copies those to docs/results. The
 # guests count instructions (ACCEL=icount), so that the numbers do not depend on
 # the machine and hardly on the run.
 #
@@ -21,25 +21,58 @@ set -eu
 # shellcheck source=kernel/kbuild.sh
 . "$PF_ROOT/kernel/kbuild.sh"
 
-benches=${BENCH:-migrate alias}
+benches=${BENCH:-migrate alias transfer}
 for bench in $benches; do
-	[ -f "$PF_ROOT/bench/${bench}_bench.c" ] ||
-		die "$E_USAGE" "no BENCH '$bench'; there are: migrate alias"
+	case $bench in
+	migrate | alias | transfer) ;;
+	*) die "$E_USAGE" "no BENCH '$bench'; there are: migrate alias transfer" ;;
+	esac
 done
-"$LAB/build.sh" base normal
+topologies=("${TOPOLOGY:-switch}")
+[[ " $benches " != *' transfer '* ]] || topologies=(switch mlx5)
+"$LAB/build.sh" base normal "${topologies[@]}"
 kernel_env "$PF_ROOT"
 
-# program SOURCE OBJECTS DIR: the module for that kernel, in its program
+# program SOURCE OBJECTS DIR: $bench, with the modules for that kernel in it
 program() {
 	local symbols=$2/vmlinux.symvers
-	# All that a kernel exports whose own modules were built, vmlinux included
-	[ ! -s "$2/Module.symvers" ] || symbols=
+	local -a with=()
 	mkdir -p "$3"
-	cp -u "$PF_ROOT"/bench/Kbuild "$PF_ROOT"/bench/*.[ch] "$3/"
-	kmake "$1" "$2" modules_prepare
-	kmake "$1" "$2" M="$3" KBUILD_EXTRA_SYMBOLS="$symbols" modules
-	gcc -std=gnu11 -O2 -Wall -Wextra -Werror -isystem "$PF_BUILD/headers/usr/include" \
-		-DMODULE="\"$3/${bench}_bench.ko\"" -o "$3/$bench-bench" "$3/$bench.c" "$3/guest.c"
+	case $bench,$kernel in
+	transfer,base)
+		kmake "$1" "$2" modules_prepare
+		stock_ivgpu "$@"
+		with=("$2/drivers/gpu/drm/drm_gpusvm_helper.ko" "$3/ivgpu/ivgpu.ko") ;;
+	transfer,*) ;;
+	*)
+		cp -u "$PF_ROOT"/bench/Kbuild "$PF_ROOT"/bench/*.[ch] "$3/"
+		kmake "$1" "$2" modules_prepare
+		# All that a kernel exports whose own modules were built, vmlinux included
+		[ ! -s "$2/Module.symvers" ] || symbols=
+		kmake "$1" "$2" M="$3" KBUILD_EXTRA_SYMBOLS="$symbols" modules
+		with=("$3/${bench}_bench.ko") ;;
+	esac
+	loaded ${with[0]+"${with[@]}"} >"$3/modules.s"
+	make -s -C "$PF_ROOT/bench" OUT="$3" "$3/$bench-bench"
+}
+
+# stock_ivgpu SOURCE OBJECTS DIR: the exporter for the base kernel, which has it not
+stock_ivgpu() {
+	rm -rf "$3/ivgpu"
+	cp -r "$FILES/drivers/gpu/drm/ivgpu" "$3/ivgpu"
+	git -C "$3/ivgpu" apply -p1 "$PF_ROOT/bench/ivgpu-base.patch"
+	kmake "$1" "$2" drivers/gpu/drm/drm_gpusvm_helper.ko
+	kmake "$1" "$2" M="$3/ivgpu" CONFIG_DRM_IVGPU=m modules
+}
+
+# loaded FILE...: what guest.c loads, as an assembler's source
+loaded() {
+	local file
+	printf '\t.section .rodata\n\t.globl modules, modules_end\nmodules:\n'
+	for file; do
+		printf '\t.balign 8\n\t.quad 2f - 1f\n1:\t.incbin "%s"\n2:\n' "$file"
+	done
+	printf 'modules_end:\n\t.section .note.GNU-stack, "", @progbits\n'
 }
 
 # guest DIR ARG...: one run of the program on $kernel
@@ -47,7 +80,8 @@ guest() {
 	local dir=$1
 	shift
 	step "$bench on $kernel${1:+, $*}"
-	ACCEL=icount "$LAB/run.sh" -q -k "$kernel" -T 600 -o "$objects/$dir" \
+	ACCEL=${accel:-icount} "$LAB/run.sh" -q -k "$kernel" -T 900 -o "$objects/$dir" \
+		-t "${topology:-${TOPOLOGY:-switch}}" \
 		-x "$PF_ROOT/bench/module-taint.allow" -- "$objects/$bench-bench" "$@" || {
 		rc=$?
 		tail -n 3 "$objects/$dir/out" >&2
@@ -72,8 +106,28 @@ measure() {
 		normal) src=$TREE out=$PF_BUILD/kernel-normal ;;
 		esac
 		run "$E_BUILD" "bench-$bench-$kernel" program "$src" "$out" "$objects"
-		guest run
-		[ "$bench" != migrate ] || counted "$out"
+		case $bench in
+		transfer) transfers ;;
+		migrate)
+			guest run
+			counted "$out" ;;
+		*) guest run ;;
+		esac
+	done
+}
+
+# transfers: a boot for each row, most with mlx5 on a model. Some count no
+# instructions, and want two CPUs.
+transfers() {
+	local row
+	for row in F1 F5 F7; do
+		topology=mlx5 guest "mlx5-$row" with-mlx5 "$row"
+	done
+	for row in F6 F8; do
+		accel=tcg topology=mlx5 guest "mlx5-$row" with-mlx5 "$row"
+	done
+	for row in F9 F12; do
+		accel=tcg topology=switch guest "rxe-$row" with-rxe "$row"
 	done
 }
 

@@ -34,7 +34,9 @@ tree | refresh | series)
 kernel | demo | shell)
 	groups="$groups guest" makes="$makes $boots" memory=$guest_memory
 	[ -z "${APP:-}" ] || groups="$groups root" makes="$makes cache/root:1000" ;;
-bench | stress | torture)
+bench)
+	groups="$groups guest model" makes="$makes $boots $kernels" memory=$guest_memory ;;
+stress | torture)
 	groups="$groups guest" makes="$makes $boots $kernels" memory=$guest_memory ;;
 check)
 	groups="$groups check" makes="$makes $checks" ;;
