@@ -36,7 +36,7 @@ no_device() {
 
 ktap_begin
 ktap_need build make -s -C "$here/.." SANITIZE=1 all "$out/words_test"
-ktap_suite words "$out/words_test"
+ktap_suite memory "$out/words_test"
 ktap_test usage usage
 ktap_test no_device no_device
 ktap_end
