@@ -150,7 +150,11 @@ static void gen_op(struct rng *rng, const struct taste *taste, struct op *op)
 
 static void gen_taste(struct rng *rng, struct taste *taste)
 {
-	unsigned int i;
+	/* The first operation of each device, and what is behind the last one */
+	static const unsigned int devices[] = {
+		OP_place, OP_consent, OP_to_dev, OP_dma_reg, OP_reg, NR_OPS
+	};
+	unsigned int i, j;
 
 	taste->r = rng_below(rng, NR_REGIONS);
 	taste->dm = rng_below(rng, 2);
@@ -160,6 +164,11 @@ static void gen_taste(struct rng *rng, struct taste *taste)
 	/* Few kinds of operations, often: more than all kinds, once each, do. */
 	for (i = 0; i < NR_OPS; i++)
 		taste->use[i] = !rng_below(rng, 3);
+	/* Those of a device are of use with each other. */
+	for (i = 0; devices[i] != NR_OPS; i++)
+		if (rng_below(rng, 2))
+			for (j = devices[i]; j < devices[i + 1]; j++)
+				taste->use[j] = true;
 	taste->use[OP_map] = taste->use[OP_write] = taste->use[OP_check] = true;
 	taste->use[OP_fork] |= rng_below(rng, 2);
 }
