@@ -160,7 +160,7 @@ def run_some(program, names, limit, ktap):
 
 def choose(args):
     """Return the names of the tests that are to run, in the order of running."""
-    wanted = os.environ.get("TEST", "*")
+    wanted = os.environ.get("TEST") or "*"
     blocked = [re.compile(line) for name in BLOCKED
                for line in listed(os.path.join(LISTS, name))]
     fast = {tuple(line.split("@")[1:3]) for line in listed(os.path.join(LISTS, FAST))}
