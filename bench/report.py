@@ -211,9 +211,9 @@ The target is for `one-setup`; {met}.
 
 {times}
 
-QEMU counted the same once more, from outside: calls of `migrate_vma_setup()` /
-page-table walks / page tables or huge entries that were looked at / calls of
-`handle_mm_fault()`. The target is one walk, and one look at each 2 MiB, if all
+The module counted its calls of `migrate_vma_setup()`. QEMU counted the rest once
+more, from outside: calls / page-table walks / page tables or huge entries that were
+looked at / calls of `handle_mm_fault()`. The target is one walk, and one look at each 2 MiB, if all
 pages are present. If some of each 2 MiB have to be faulted, it is one call more
 than there are of these.
 
