@@ -420,31 +420,6 @@ int op_abort(const struct op *op)
 	return 0;
 }
 
-static int bind(struct conn *c, const struct mr *mr, struct ibv_mw *mw,
-		const struct span *s)
-{
-	struct ibv_send_wr wr = {
-		.opcode = IBV_WR_BIND_MW,
-		.bind_mw = {
-			.mw = mw,
-			.rkey = ibv_inc_rkey(mw->rkey),
-			.bind_info = {
-				.mr = mr->mr,
-				.addr = remote(mr, s),
-				.length = s->n * PAGE,
-				.mw_access_flags = RDMA_ACCESS & ~IBV_ACCESS_LOCAL_WRITE,
-			},
-		},
-	}, *bad;
-	int ret = -ibv_post_send(c->own.qp, &wr, &bad);
-
-	if (!ret)
-		ret = rdma_wait(&c->own, NULL);
-	if (!ret)
-		mw->rkey = wr.bind_mw.rkey;
-	return ret;
-}
-
 /* A memory window over a part of an MR, which leads no further than that */
 static int window(const struct op *op, struct conn *c, struct mr *mr,
 		  struct ibv_mw *mw)
@@ -457,7 +432,9 @@ static int window(const struct op *op, struct conn *c, struct mr *mr,
 
 	a.blind = !mr->odp;
 	a.unsure = a.blind || me.nic.faults_write;
-	ret = judge("bind of a window", bind(c, mr, mw, &s), a.blind ? MAYBE : YES);
+	ret = rdma_bind_mw(&c->own, mr->mr, mw, remote(mr, &s), s.n * PAGE,
+			   RDMA_ACCESS & ~IBV_ACCESS_LOCAL_WRITE);
+	ret = judge("bind of a window", ret, a.blind ? MAYBE : YES);
 	route.rkey = mw->rkey;
 	if (!ret)
 		ret = span_access(op, s, &a);

@@ -56,35 +56,6 @@ static int fresh_mw(struct rdma_env *env, struct ibv_mw **mw)
 	return ret ? ret : *mw ? 0 : -errno;
 }
 
-/*
- * Binds a window; returns as rdma_wait() does. rxe completes a failed bind as
- * flushed, so the status says no more than that.
- */
-static int bind_mw(struct rdma_env *env, struct ibv_mr *mr, struct ibv_mw *mw,
-		   uint64_t addr, uint64_t len, unsigned int access)
-{
-	struct ibv_send_wr wr = {
-		.opcode = IBV_WR_BIND_MW,
-		.bind_mw = {
-			.mw = mw,
-			.rkey = ibv_inc_rkey(mw->rkey),
-			.bind_info = {
-				.mr = mr,
-				.addr = addr,
-				.length = len,
-				.mw_access_flags = access,
-			},
-		},
-	}, *bad;
-	int ret = -ibv_post_send(env->own.qp, &wr, &bad);
-
-	if (!ret)
-		ret = rdma_wait(&env->own, NULL);
-	if (!ret)
-		mw->rkey = wr.bind_mw.rkey;
-	return ret;
-}
-
 static int peer_op(struct rdma_env *env, enum ibv_wr_opcode op,
 		   struct ibv_mw *mw, uint64_t remote, uint32_t len)
 {
@@ -124,7 +95,7 @@ static void check_bounds(struct __test_metadata *_metadata,
 
 	access |= IBV_ACCESS_REMOTE_READ | IBV_ACCESS_REMOTE_WRITE |
 		  IBV_ACCESS_REMOTE_ATOMIC;
-	ASSERT_EQ(0, bind_mw(env, mr, *mw, addr, WINDOW, access));
+	ASSERT_EQ(0, rdma_bind_mw(&env->own, mr, *mw, addr, WINDOW, access));
 	memset(env->stage, 0, SIZE);
 	EXPECT_EQ(0, peer_op(env, IBV_WR_RDMA_READ, *mw, base, WINDOW));
 	EXPECT_EQ(0, memcmp(env->stage, env->ref + FIRST, WINDOW));
@@ -148,7 +119,8 @@ static void check_bounds(struct __test_metadata *_metadata,
 		ASSERT_EQ(0, rdma_env_reconnect(env));
 		if (!env->own.cpu)
 			ASSERT_EQ(0, fresh_mw(env, mw));
-		ASSERT_EQ(0, bind_mw(env, mr, *mw, addr, WINDOW, access));
+		ASSERT_EQ(0, rdma_bind_mw(&env->own, mr, *mw, addr, WINDOW,
+					  access));
 	}
 	EXPECT_EQ(0, peer_op(env, IBV_WR_RDMA_READ, *mw, base + WINDOW - 1, 1));
 }
@@ -191,8 +163,8 @@ TEST_F_TIMEOUT(rdma_mw, bind_outside, 120)
 		access = IBV_ACCESS_REMOTE_READ |
 			 (zero ? IBV_ACCESS_ZERO_BASED : 0);
 		for (i = 0; i < ARRAY_SIZE(bad); i++) {
-			ret = bind_mw(env, self->mr, self->mw, bad[i].addr,
-				      bad[i].len, access);
+			ret = rdma_bind_mw(&env->own, self->mr, self->mw,
+					   bad[i].addr, bad[i].len, access);
 			if (env->own.cpu)
 				ASSERT_LT(0, ret) TH_LOG("case %zu", i);
 			if (!ret)
@@ -255,8 +227,8 @@ TEST_F(rdma_mw, invalidated)
 	int by_peer;
 
 	for (by_peer = 0; by_peer < 2; by_peer++) {
-		ASSERT_EQ(0, bind_mw(env, self->mr, self->mw, addr, SIZE,
-				     IBV_ACCESS_REMOTE_READ));
+		ASSERT_EQ(0, rdma_bind_mw(&env->own, self->mr, self->mw, addr,
+					  SIZE, IBV_ACCESS_REMOTE_READ));
 		EXPECT_EQ(0, peer_op(env, IBV_WR_RDMA_READ, self->mw, addr,
 				     SIZE));
 		EXPECT_EQ(0, memcmp(env->stage, env->ref, SIZE));
@@ -289,8 +261,9 @@ TEST_F_TIMEOUT(rdma_mw, destroy_qp, 120)
 	struct rdma_env *env = &self->env;
 	time_t from = time(NULL);
 
-	ASSERT_EQ(0, bind_mw(env, self->mr, self->mw, (uintptr_t)env->mem,
-			     SIZE, IBV_ACCESS_REMOTE_READ));
+	ASSERT_EQ(0, rdma_bind_mw(&env->own, self->mr, self->mw,
+				  (uintptr_t)env->mem, SIZE,
+				  IBV_ACCESS_REMOTE_READ));
 	ASSERT_EQ(0, rdma_env_reconnect(env));
 	EXPECT_TRUE(soon(from));
 	EXPECT_EQ(IBV_WC_REM_ACCESS_ERR,
@@ -299,8 +272,9 @@ TEST_F_TIMEOUT(rdma_mw, destroy_qp, 120)
 	ASSERT_EQ(0, rdma_env_reconnect(env));
 	if (!env->own.cpu)
 		ASSERT_EQ(0, fresh_mw(env, &self->mw));
-	EXPECT_EQ(0, bind_mw(env, self->mr, self->mw, (uintptr_t)env->mem,
-			     SIZE, IBV_ACCESS_REMOTE_READ));
+	EXPECT_EQ(0, rdma_bind_mw(&env->own, self->mr, self->mw,
+				  (uintptr_t)env->mem, SIZE,
+				  IBV_ACCESS_REMOTE_READ));
 	EXPECT_EQ(0, peer_op(env, IBV_WR_RDMA_READ, self->mw,
 			     (uintptr_t)env->mem, 8));
 }
@@ -324,8 +298,8 @@ TEST_F_TIMEOUT(rdma_mw, killed, 120)
 				IBV_ACCESS_ON_DEMAND | IBV_ACCESS_MW_BIND);
 		mw = ibv_alloc_mw(env.own.pd, IBV_MW_TYPE_2);
 		if (!mr || !mw ||
-		    bind_mw(&env, mr, mw, (uintptr_t)env.mem, SIZE,
-			    IBV_ACCESS_REMOTE_READ))
+		    rdma_bind_mw(&env.own, mr, mw, (uintptr_t)env.mem, SIZE,
+				 IBV_ACCESS_REMOTE_READ))
 			_exit(2);
 		_exit(0);
 	}
@@ -355,8 +329,9 @@ TEST_F(rdma_mw, invalidate_free)
 	ASSERT_EQ(0, rdma_env_reconnect(env));
 
 	/* Bound, invalidated, and invalidated again */
-	ASSERT_EQ(0, bind_mw(env, self->mr, self->mw, (uintptr_t)env->mem,
-			     SIZE, IBV_ACCESS_REMOTE_READ));
+	ASSERT_EQ(0, rdma_bind_mw(&env->own, self->mr, self->mw,
+				  (uintptr_t)env->mem, SIZE,
+				  IBV_ACCESS_REMOTE_READ));
 	wr.opcode = IBV_WR_LOCAL_INV;
 	wr.invalidate_rkey = self->mw->rkey;
 	ASSERT_EQ(0, ibv_post_send(env->own.qp, &wr, &bad));

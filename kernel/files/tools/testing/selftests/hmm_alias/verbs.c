@@ -518,3 +518,28 @@ int rdma_run(struct rdma_end *end, const struct rdma_wr *wr)
 
 	return ret ? ret : rdma_wait(end, NULL);
 }
+
+int rdma_bind_mw(struct rdma_end *end, struct ibv_mr *mr, struct ibv_mw *mw,
+		 uint64_t addr, uint64_t len, unsigned int access)
+{
+	struct ibv_send_wr wr = {
+		.opcode = IBV_WR_BIND_MW,
+		.bind_mw = {
+			.mw = mw,
+			.rkey = ibv_inc_rkey(mw->rkey),
+			.bind_info = {
+				.mr = mr,
+				.addr = addr,
+				.length = len,
+				.mw_access_flags = access,
+			},
+		},
+	}, *bad;
+	int ret = -ibv_post_send(end->qp, &wr, &bad);
+
+	if (!ret)
+		ret = rdma_wait(end, NULL);
+	if (!ret)
+		mw->rkey = wr.bind_mw.rkey;
+	return ret;
+}

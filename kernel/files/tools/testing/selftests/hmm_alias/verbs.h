@@ -155,5 +155,11 @@ int rdma_post_recv(struct rdma_end *end, struct ibv_mr *mr, void *local,
 int rdma_wait(struct rdma_end *end, uint64_t *id);
 /* Posts and waits. Returns as rdma_wait() does. */
 int rdma_run(struct rdma_end *end, const struct rdma_wr *wr);
+/*
+ * Binds a memory window to a part of an MR. Returns as rdma_wait() does. rxe
+ * completes a failed bind as flushed, so the status says no more than that.
+ */
+int rdma_bind_mw(struct rdma_end *end, struct ibv_mr *mr, struct ibv_mw *mw,
+		 uint64_t addr, uint64_t len, unsigned int access);
 
 #endif /* VERBS_H */
