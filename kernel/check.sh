@@ -19,18 +19,31 @@ mails() {
 	SIGNOFF='Check <check@localhost>' "$PF_ROOT/kernel/series.sh" "$work/series"
 }
 
-# Every mail, with all of its new files, each with a log and an exit code
-# shellcheck disable=SC2016 # the inner shell expands those
+# one_checkpatch MAIL: with all of its new files; leaves a log and an exit code.
+# What passed is not read again before it, the base or the rules change; the
+# first line of a mail has the hash of a commit.
+one_checkpatch() {
+	local mail=$work/series/$1 passed
+	passed=$work/passed/$({ echo "$ignore"; git -C "$TREE" rev-parse base
+		sed 1d "$mail"; } | sha256sum | cut -d ' ' -f 1)
+	: >"$mail.log"
+	echo 0 >"$mail.rc"
+	[ ! -e "$passed" ] || return 0
+	(cd "$TREE" && scripts/checkpatch.pl --strict --show-types --no-summary \
+		${ignore:+--ignore "$ignore"} "$mail") >"$mail.log" 2>&1 || echo $? >"$mail.rc"
+	[ "$(cat "$mail.rc")" != 0 ] || : >"$passed"
+}
+
+# Every mail
 checkpatch_all() {
 	local ignore
 	ignore=$(sed -n 's/^\([A-Z_]*\): ..*/\1/p' "$PF_ROOT/kernel/checkpatch.ignore" |
 		paste -s -d ,)
-	export ignore TREE
+	mkdir -p "$work/passed"
+	export -f one_checkpatch
+	export ignore work TREE
 	(cd "$work/series" && printf '%s\n' */*.patch | grep -v 0000-cover-letter) |
-		xargs -P "$(nproc)" -I MAIL sh -c 'cd "$TREE" && scripts/checkpatch.pl \
-			--strict --show-types --no-summary ${ignore:+--ignore "$ignore"} \
-			"$1/MAIL" >"$1/MAIL.log" 2>&1; echo $? >"$1/MAIL.rc"' \
-			sh "$work/series"
+		xargs -P "$(nproc)" -I MAIL bash -euc 'one_checkpatch MAIL'
 }
 
 # Without its modules spdxcheck.py fails, and checkpatch takes its silence for
