@@ -8,8 +8,10 @@
  * BAR when it is asked. The page is in RAM then, and is moved and asked for
  * again.
  */
+#define _GNU_SOURCE
 #include "../kselftest_harness.h"
 
+#include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -150,6 +152,37 @@ TEST_F_TIMEOUT(export_dma, engine_as_well, 120)
 	if (self->alias)
 		EXPECT_EQ(SIZE / PAGE, exporter_pages(self->mem, SIZE));
 	EXPECT_EQ(0, memcmp(self->mem, self->ref, SIZE));
+	munmap(map, map_size);
+}
+
+/*
+ * Pages in RAM that the kernel may drop unless they are written: what the engine
+ * writes counts as written. The other half shows that the kernel does drop.
+ */
+TEST_F_TIMEOUT(export_dma, madv_free, 120)
+{
+	size_t i, map_size, dropped = 0;
+	unsigned char *mem;
+	cpu_set_t cpus;
+	void *map;
+
+	/* MADV_FREE works in batches, one per CPU. */
+	CPU_ZERO(&cpus);
+	CPU_SET(0, &cpus);
+	ASSERT_EQ(0, sched_setaffinity(0, sizeof(cpus), &cpus));
+	mem = map_aligned(SIZE, variant->thp, &map, &map_size);
+	ASSERT_NE(NULL, mem);
+	memset(mem, 0x55, SIZE);
+	ASSERT_EQ(0, madvise(mem, SIZE, MADV_FREE));
+	ASSERT_EQ(0, exporter_copy(&self->exp, mem, self->mem, HALF));
+	ASSERT_EQ(0, exporter_pages(mem, SIZE));
+
+	ASSERT_EQ(0, madvise(mem, SIZE, MADV_PAGEOUT));
+	for (i = HALF; i < SIZE; i += PAGE)
+		dropped += !mem[i];
+	EXPECT_LT(0, dropped)
+		TH_LOG("the kernel reclaims nothing: this shows nothing");
+	EXPECT_EQ(0, memcmp(mem, self->ref, HALF));
 	munmap(map, map_size);
 }
 
