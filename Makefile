@@ -34,7 +34,8 @@ help: ## This list
 #= M="NN..."       make mutants: these, of mutants/NN-*.patch
 #= STRESS_SECONDS=n STRESS_SEED=n  make stress: how long, and what
 #= SECONDS=n SEED=n DEBUG=1  make torture: how long, what, on the debug kernel;
-#=                 TORTURE_ARGS=args: more arguments, see torture --help
+#=                 TORTURE_ARGS=args: more arguments, see torture --help;
+#=                 TORTURE_BOOTS=n: boots that may make a deadly program smaller
 #= SIGNOFF='Name <address>'  make series: who signs; VERSION= TRAILERS= COVER_NOTE=
 #= DESTDIR=dir PREFIX=dir  make install: where to
 #= FORCE=1         let make tree or make refresh overwrite
@@ -45,7 +46,7 @@ check: deps-check ## Check scripts, patches and documents; builds no kernel
 	@scripts/check.sh
 test: deps-test ## Test everything once; ends with N passed, N failed, N skipped
 	@lab/test.sh
-test-all: deps-test-all ## make test, then the debug kernel, heads of the series, bare machine
+test-all: deps-test-all ## make test, then models, Debian's programs, debug kernel, bare machine
 	@lab/test.sh all
 test-long: deps-test-long ## make test-all, then every suite everywhere; hours
 	@lab/test.sh long
@@ -72,7 +73,7 @@ check-matrix: deps-check-matrix ## Build the touched files in many configuration
 	@kernel/compare-callers.sh
 deb: deps-deb ## Build Debian packages of the kernel in build/
 	@kernel/deb.sh
-install: deps-install ## Install the tools below DESTDIR and PREFIX
+install: deps-install ## Install peerfault and its manual page below DESTDIR and PREFIX
 	@$(MAKE) -C tools/peerfault install
 clean: ## Remove all that was built, but keep build/linux
 	@[ ! -d build ] || find build -mindepth 1 -maxdepth 1 ! -name linux -exec rm -rf {} +

@@ -59,8 +59,12 @@ help() {
 	make -C "$tmp" >"$tmp/said"
 	while read -r verb; do
 		grep -q "^$verb " "$tmp/said" || { echo "no $verb"; return 1; }
-	done < <(printf '%s\n' demo test test-all test-long check bench stress torture shell \
-		kernel tree refresh series check-matrix deb install clean distclean help)
+	done < <(printf '%s\n' demo test test-all test-long check bench mutants stress torture \
+		shell kernel tree refresh series check-matrix deb install clean distclean help)
+	# What the scripts are given
+	while read -r name; do
+		grep -q "\<$name=" "$tmp/said" || { echo "no $name="; return 1; }
+	done < <(sed -n 's/^export //p' "$tmp/Makefile" | tr ' ' '\n')
 }
 
 ktap_begin
