@@ -238,6 +238,14 @@ t_preflight_names_all() {
 	expect "$E_USAGE" "no verb 'nonsense'" scripts/preflight.sh nonsense
 }
 
+# On any distribution, before the compiler says so
+t_preflight_install() {
+	fresh
+	expect 0 "" scripts/preflight.sh install || return
+	PKG_CONFIG_LIBDIR=/none expect "$E_PACKAGE" \
+		"hold: libtracefs-dev libtraceevent-dev" scripts/preflight.sh install
+}
+
 # What the list promises has to be there, and not only the package.
 t_files_are_there() {
 	fresh

@@ -11,6 +11,9 @@ SHARED_DEPS := $(wildcard $(SHARED)/*.h) $(HEADERS)/usr/include/drm/drm.h \
 	       $(ROOT)/kernel/files/drivers/gpu/drm/ivgpu/ivgpu_ioctl.h \
 	       $(ROOT)/tools/headers.mk
 
+$(ROOT)/build/linux/include/uapi/drm/drm.h:
+	$(MAKE) -C $(ROOT) tree
+
 $(HEADERS)/usr/include/drm/drm.h: $(LINUX)/include/uapi/drm/drm.h
 	mkdir -p $(HEADERS)
 	$(MAKE) -s -C $(LINUX) O=$(HEADERS) headers
