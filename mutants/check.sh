@@ -113,11 +113,20 @@ expectation() {
 	wrong "suite $1 has no test $2"
 }
 
+# The table of docs/properties.md, by the numbers in its first column
+declare -A row
+for range in $(sed -nE 's/^\| ([0-9]{2,3}[0-9, -]*) \|.*/\1/p' docs/properties.md | tr ',' ' '); do
+	for ((n = 10#${range%-*}; n <= 10#${range#*-}; n++)); do
+		row[$n]=$range
+	done
+done
+
 bad=0 count=0
 for file in mutants/*.patch; do
 	count=$((count + 1))
 	number=${file##*/} number=${number%%-*}
 	[[ $number =~ ^[0-9]{2,3}$ ]] || wrong "its name does not begin with a number"
+	[ -n "${row[$((10#$number))]:-}" ] || wrong "no row of docs/properties.md has it"
 	same=(mutants/"$number"-*.patch)
 	[ "${#same[@]}" -eq 1 ] || wrong "another one has its number"
 	[ -n "$(sed '/^Apply: /q; /^Apply: /d' "$file" | head -n 1)" ] || wrong "says nothing"

@@ -20,6 +20,8 @@
 #include <linux/pci-p2pdma.h>
 #include <linux/sizes.h>
 
+#include <trace/events/hmm.h>
+
 #if defined(CONFIG_DEVICE_PRIVATE) && defined(CONFIG_PCI_P2PDMA)
 #define HMM_WALK_APERTURE	SZ_1G
 #define HMM_WALK_PMDS		3UL
@@ -40,6 +42,7 @@
  * @asked: how often the exporter was asked for aliases
  * @unlocked: and how often without the lock of the page table
  * @unmapped: pages it was asked for that nothing maps
+ * @busy: how many pages hmm_alias_refuse called busy
  * @refuse: how often it refuses, each time one page
  * @faults: CPU page faults on its pages
  * @slow: how many jiffies each takes
@@ -64,6 +67,7 @@ struct hmm_walk {
 	unsigned int asked;
 	unsigned int unlocked;
 	unsigned int unmapped;
+	unsigned long busy;
 	unsigned int refuse;
 	unsigned int faults;
 	unsigned int slow;
@@ -322,9 +326,23 @@ static void hmm_walk_place(struct hmm_walk *walk, unsigned long addr,
 				  walk->src[i] & MIGRATE_PFN_MIGRATE);
 }
 
+static void hmm_walk_trace_refuse(void *data, const struct hmm_range *range,
+				  unsigned long addr, unsigned long npages,
+				  enum hmm_alias_verdict reason, int err,
+				  bool fault,
+				  const struct p2pdma_provider *provider)
+{
+	struct hmm_walk *walk = data;
+
+	if (reason == HMM_ALIAS_BUSY)
+		walk->busy += npages;
+}
+
 /* Aliases of all pages, and of none while they are being filled */
 static void hmm_walk_run(struct hmm_walk *walk)
 {
+	bool traced = !register_trace_hmm_alias_refuse(hmm_walk_trace_refuse,
+						       walk);
 	struct folio *folio;
 
 	mmap_read_lock(walk->mm);
@@ -335,12 +353,18 @@ static void hmm_walk_run(struct hmm_walk *walk)
 	/* One folio is busy, and its neighbours are not. */
 	folio = page_folio(pfn_to_page(PHYS_PFN(walk->pgmap.range.start) + 5));
 	folio_lock(folio);
+	walk->busy = 0;
 	KUNIT_EXPECT_EQ(walk->test, hmm_walk_aliases(walk, 0),
 			walk->npages - (1UL << walk->order));
+	if (traced)
+		KUNIT_EXPECT_EQ(walk->test, walk->busy, 1UL << walk->order);
 	KUNIT_EXPECT_EQ(walk->test, walk->pfns[5] & HMM_PFN_ALIAS, 0);
 	folio_unlock(folio);
 	KUNIT_EXPECT_EQ(walk->test, hmm_walk_aliases(walk, 0), walk->npages);
 	mmap_read_unlock(walk->mm);
+	if (traced)
+		unregister_trace_hmm_alias_refuse(hmm_walk_trace_refuse, walk);
+	tracepoint_synchronize_unregister();
 }
 
 static void hmm_walk_small(struct kunit *test)

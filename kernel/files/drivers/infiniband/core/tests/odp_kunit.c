@@ -41,6 +41,8 @@ struct fake {
 	DECLARE_BITMAP(broken_later, PAGES);
 	/* The process may not write to what is in VRAM */
 	bool read_only;
+	/* What the first fault finds is gone before it can be used */
+	bool stale;
 
 	int faults;
 	int maps[PAGES];
@@ -70,6 +72,7 @@ static int fake_range_fault(struct hmm_range *range, unsigned long timeout)
 	struct fake *fake = test->priv;
 	size_t first = page_index(fake, range->start);
 	size_t nr = (range->end - range->start) >> PAGE_SHIFT;
+	bool stale;
 	size_t i, idx;
 
 	/* A fault invalidates, and the invalidation waits for this lock */
@@ -86,7 +89,8 @@ static int fake_range_fault(struct hmm_range *range, unsigned long timeout)
 		}
 	}
 
-	range->notifier_seq = mmu_interval_read_begin(range->notifier);
+	stale = fake->stale && fake->faults == 1;
+	range->notifier_seq = mmu_interval_read_begin(range->notifier) - stale;
 	for (i = 0; i < nr; i++) {
 		unsigned long *pfn = &range->hmm_pfns[i];
 		unsigned long req = range->default_flags |
@@ -98,7 +102,7 @@ static int fake_range_fault(struct hmm_range *range, unsigned long timeout)
 			if (range->p2p_client &&
 			    (req & HMM_PFN_REQ_ALLOW_P2P)) {
 				*pfn = HMM_PFN_VALID | HMM_PFN_ALIAS |
-				       (ALIAS_PFN + idx);
+				       (ALIAS_PFN + idx + stale);
 				if (!fake->read_only)
 					*pfn |= HMM_PFN_WRITE;
 				continue;
@@ -277,6 +281,18 @@ static void odp_fallback_once(struct kunit *test)
 			2);
 }
 
+/* An answer is not used that mmu_interval_read_retry() does not approve */
+static void odp_stale(struct kunit *test)
+{
+	struct fake *fake = make_fake(test, true);
+	const unsigned long none = 0;
+
+	fake->stale = true;
+	KUNIT_EXPECT_EQ(test, map_pages(fake, 0, PAGES, true), PAGES);
+	KUNIT_EXPECT_EQ(test, fake->faults, 2);
+	expect_in_ram(test, &none);
+}
+
 /* Registration and prefetch migrate nothing, also not what cannot be mapped */
 static void odp_fallback_no_fault(struct kunit *test)
 {
@@ -449,6 +465,7 @@ static void odp_mlx5_ats(struct kunit *test)
 static struct kunit_case odp_test_cases[] = {
 	KUNIT_CASE_PARAM(odp_fallback, fallback_gen_params),
 	KUNIT_CASE(odp_fallback_once),
+	KUNIT_CASE(odp_stale),
 	KUNIT_CASE(odp_fallback_no_fault),
 	KUNIT_CASE(odp_no_bus_addr),
 	KUNIT_CASE(odp_part),
