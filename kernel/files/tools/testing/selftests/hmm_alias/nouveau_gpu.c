@@ -8,12 +8,16 @@
 
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 
+#include <drm/nouveau_drm.h>
+
 #include "exporter.h"
 #include "mem.h"
+#include "pci.h"
 
 #define SIZE		(2 * MIB)
 
@@ -104,6 +108,40 @@ TEST_F_TIMEOUT(nouveau_gpu, moved_while_mapped, 120)
 					   SIZE));
 		EXPECT_EQ(0, memcmp(self->dst, self->src, SIZE));
 	}
+}
+
+/*
+ * VRAM is not where it was after a suspend: a buffer that was in front of the
+ * only chunk of SVM memory is gone. The GPU finds the memory where it is.
+ */
+TEST_F_TIMEOUT(nouveau_gpu, suspended, 120)
+{
+	struct drm_nouveau_gem_new bo = {
+		.info = {
+			.size = 64 * MIB,
+			.domain = NOUVEAU_GEM_DOMAIN_VRAM,
+		},
+	};
+	struct drm_gem_close close = { };
+	struct exporter exp;
+
+	if (!getenv("HMM_ALIAS_SUSPEND"))
+		SKIP(return, "HMM_ALIAS_SUSPEND is not set");
+	ASSERT_EQ(0, exporter_bind(&self->exp, false));
+	ASSERT_EQ(0, exporter_bind(&self->exp, true));
+	ASSERT_EQ(0, exporter_open(&exp, getenv("GPU0")));
+	ASSERT_EQ(0, ioctl(exp.fd, DRM_IOCTL_NOUVEAU_GEM_NEW, &bo));
+	ASSERT_EQ(0, exporter_place(&exp, self->dst, SIZE));
+	ASSERT_EQ(0, exporter_copy(&exp, self->dst, self->src, SIZE));
+	close.handle = bo.info.handle;
+	ASSERT_EQ(0, ioctl(exp.fd, DRM_IOCTL_GEM_CLOSE, &close));
+
+	ASSERT_EQ(0, pci_suspend());
+	EXPECT_EQ(SIZE / PAGE, exporter_pages(self->dst, SIZE));
+	pattern_fill(self->src, SIZE, 2, 0);
+	ASSERT_EQ(0, exporter_copy(&exp, self->dst, self->src, SIZE));
+	EXPECT_EQ(0, memcmp(self->dst, self->src, SIZE));
+	exporter_close(&exp);
 }
 
 /* What was unmapped and given to another mapping is not reached any more. */
