@@ -23,25 +23,29 @@ mails() {
 # What passed is not read again before it, the base or the rules change; the
 # first line of a mail has the hash of a commit.
 one_checkpatch() {
-	local mail=$work/series/$1 passed
-	passed=$work/passed/$({ echo "$ignore"; git -C "$TREE" rev-parse base
-		sed 1d "$mail"; } | sha256sum | cut -d ' ' -f 1)
-	: >"$mail.log"
-	echo 0 >"$mail.rc"
-	[ ! -e "$passed" ] || return 0
-	(cd "$TREE" && scripts/checkpatch.pl --strict --show-types --no-summary \
-		${ignore:+--ignore "$ignore"} "$mail") >"$mail.log" 2>&1 || echo $? >"$mail.rc"
-	[ "$(cat "$mail.rc")" != 0 ] || : >"$passed"
+	local mail=$work/series/$1 passed rc=0
+	passed=$work/passed/$({ echo "$base $ignore"; sed 1d "$mail"; } |
+		sha256sum | cut -d ' ' -f 1)
+	if [ -e "$passed" ]; then
+		: >"$mail.log"
+	elif (cd "$TREE" && scripts/checkpatch.pl --strict --show-types --no-summary \
+			${ignore:+--ignore "$ignore"} "$mail") >"$mail.log" 2>&1; then
+		: >"$passed"
+	else
+		rc=$?
+	fi
+	echo "$rc" >"$mail.rc"
 }
 
 # Every mail
 checkpatch_all() {
-	local ignore
+	local base ignore
+	base=$(tgit rev-parse base)
 	ignore=$(sed -n 's/^\([A-Z_]*\): ..*/\1/p' "$PF_ROOT/kernel/checkpatch.ignore" |
 		paste -s -d ,)
 	mkdir -p "$work/passed"
 	export -f one_checkpatch
-	export ignore work TREE
+	export base ignore work TREE
 	(cd "$work/series" && printf '%s\n' */*.patch | grep -v 0000-cover-letter) |
 		xargs -P "$(nproc)" -I MAIL bash -euc 'one_checkpatch MAIL'
 }

@@ -125,8 +125,11 @@ bad=0 count=0
 for file in mutants/*.patch; do
 	count=$((count + 1))
 	number=${file##*/} number=${number%%-*}
-	[[ $number =~ ^[0-9]{2,3}$ ]] || wrong "its name does not begin with a number"
-	[ -n "${row[$((10#$number))]:-}" ] || wrong "no row of docs/properties.md has it"
+	if [[ ! $number =~ ^[0-9]{2,3}$ ]]; then
+		wrong "its name does not begin with a number"
+	elif [ -z "${row[$((10#$number))]:-}" ]; then
+		wrong "no row of docs/properties.md has it"
+	fi
 	same=(mutants/"$number"-*.patch)
 	[ "${#same[@]}" -eq 1 ] || wrong "another one has its number"
 	[ -n "$(sed '/^Apply: /q; /^Apply: /d' "$file" | head -n 1)" ] || wrong "says nothing"
