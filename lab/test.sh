@@ -142,7 +142,8 @@ find "$results" -mindepth 1 ! -path "$results/lock" -delete
 
 # at_once KERNEL: how many run side by side. A guest keeps hardly more than one
 # CPU busy, and has 2 GiB. The debug kernel is near the kernel's own time limits
-# as it is, and needs memory for what it checks. On the host things share files.
+# as it is, and needs memory for what it checks. On the host things share files, but
+# for those that only boot guests (lab).
 at_once() {
 	local cpus memory
 	cpus=$(nproc)
@@ -159,14 +160,11 @@ at_once() {
 
 # batch KERNEL LINE...: builds what these need and runs them
 batch() {
-	local kernel=$1 need='' accel='' begin jobs
+	local kernel=$1 need=$1 accel='' begin jobs
 	shift
 	case $kernel in
-	host)	# The lab's own boots take the kernel that most suites take, and the fuzzer
-		# is built with it.
-		printf '%s\n' "$@" | grep -qE '^(lab-boot|lab-red|torture-unit)'$'\t' &&
-			need=normal ;;
-	*) need=$kernel ;;
+	host) need='' ;;
+	lab) need=normal ;;
 	esac
 	if [ -n "$need" ]; then
 		# What is not built cannot run, and counts as failed.
@@ -187,7 +185,12 @@ batch() {
 # In the order of lab/suites: what it lists in a row for one kernel is a batch.
 lines=() last=''
 while IFS= read -r line; do
-	IFS=$'\t' read -r _ kernel _ <<<"$line"
+	IFS=$'\t' read -r item kernel _ <<<"$line"
+	case $item in
+	# The lab's own boots take the kernel that most suites take, and the fuzzer is
+	# built with it.
+	lab-boot | lab-red | torture-unit) kernel=lab ;;
+	esac
 	if [ "$kernel" != "$last" ] && [ -n "$last" ]; then
 		batch "$last" "${lines[@]}"
 		lines=()
