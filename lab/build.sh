@@ -52,7 +52,7 @@ selftests() {
 	rm -rf "$installed"
 	install -D "$objects/mm/hmm-tests" "$installed/mm/hmm-tests"
 	selftest hmm_alias INSTALL_PATH="$installed/hmm_alias" all install
-	make -s -C "$LAB/jobs/hotplug" LINUX="$linux" HEADERS="$PF_BUILD/headers" \
+	make -s -C "$LAB/jobs" LINUX="$linux" HEADERS="$PF_BUILD/headers" \
 		OUT="$PF_BUILD/jobs"
 	make -s -C "$LAB/torture" LINUX="$linux" HEADERS="$PF_BUILD/headers" \
 		OUT="$PF_BUILD/jobs"

@@ -16,7 +16,7 @@ tests=$tree/tools/testing/selftests
 kselftests() {
 	local program source
 	for program; do
-		for source in "$tests"/{hmm_alias,mm}/"$program.c" lab/jobs/*/"$program.c"; do
+		for source in "$tests"/{hmm_alias,mm}/"$program.c" lab/jobs/"$program.c"; do
 			[ ! -f "$source" ] || sed -nE "s/^(FIXTURE_VARIANT_ADD|TEST_F)(_TIMEOUT)?\((\w+), *(\w+).*/$program \1 \3 \4/p" "$source"
 		done
 	done | awk '

@@ -20,7 +20,7 @@ tests() {
 have=$(awk 'FNR == 1 { s = "" } /^Subject: / { s = substr($0, 18); next }
 	    s && /^ / { s = s $0; next } s { print s; nextfile }' "$PF_ROOT"/kernel/patches/*/*.patch
 	tests '' "$tree"/tools/testing/selftests/hmm_alias/*.c
-	tests '' "$PF_ROOT"/lab/jobs/*/*.c
+	tests '' "$PF_ROOT"/lab/jobs/*.c
 	tests hmm-tests "$tree"/tools/testing/selftests/mm/hmm-tests.c
 	tests hmm "$tree"/mm/tests/hmm_kunit.c
 	tests hmm_walk "$tree"/mm/tests/hmm_walk_kunit.c
