@@ -3,7 +3,8 @@
 #
 # run.sh [--list] [DOCUMENT...]: runs the commands of the documents as they are
 # written. DOCUMENT is a path in the repository; the default is all of them:
-# README.md, CONTRIBUTING.md, docs/*.md and kernel/README.md.
+# README.md, CHANGELOG.md, CONTRIBUTING.md, docs/*.md, docs/results/*.md and
+# kernel/README.md.
 #
 #	--list	only check how the blocks are tagged, and list them
 #
@@ -26,7 +27,7 @@ set -eu
 
 root=${PF_DOCS_ROOT:-$PF_ROOT} work=${PF_DOCS_WORK:-$PF_BUILD/docs} list=0
 case ${1:-} in
--h|--help) sed -n '4,22s/^#[[:space:]]\{0,1\}//p' "$0"; exit 0 ;;
+-h|--help) sed -n '4,23s/^#[[:space:]]\{0,1\}//p' "$0"; exit 0 ;;
 --list) list=1; shift ;;
 -*) die "$E_USAGE" "no option '$1'; there are: --list" ;;
 esac

@@ -10,7 +10,7 @@
 #	-t TOPOLOGY	(default: two-hosts)
 #	-T SECONDS	give up after so long (default: 300)
 #	-o DIR		what lab/run.sh leaves goes to DIR/0 and DIR/1 (default:
-#			build/log/pair-TOPOLOGY)
+#			$LAB_OUT, else build/log/pair-TOPOLOGY)
 #
 # Exit code: 0 if all is well in both, else 1.
 
@@ -37,7 +37,7 @@ while getopts lt:T:o:h opt; do
 done
 shift $((OPTIND - 1))
 [ $# -gt 0 ] || { usage >&2; exit "$E_USAGE"; }
-dir=${dir:-$PF_LOG/pair-$topology}
+dir=${dir:-${LAB_OUT:-$PF_LOG/pair-$topology}}
 "$PF_ROOT/lab/build.sh" normal "$topology" >&2
 # The names of sockets must not be long.
 sockets=$(mktemp -d /tmp/pair.XXXXXX)

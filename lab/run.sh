@@ -299,7 +299,7 @@ esac
 [ "$gate" -eq 0 ] || sed 's/^/--- kernel log: /' "$dir/klog" >&2
 case $rc in
 0|4)	[ "$gate" -eq 0 ] || lost "$E_LOG" "the job ended with $rc, but its kernel log is not clean" ;;
-124|125|255)
+"$E_TIMEOUT"|"$E_LOG"|"$E_VM")
 	echo "--- the job itself ended with $rc" >&2
 	rc=1 ;;
 esac

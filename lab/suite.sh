@@ -23,7 +23,9 @@ if [ "$kernel" = host ]; then
 	: >"$ktap"
 	beat "$item" "$ktap" &
 	beat=$!
-	timeout -k 5 "$limit" "${command[@]}" >"$ktap" 2>"$err" </dev/null || rc=$?
+	# For those that boot guests of their own
+	LAB_OUT=$results/$item timeout -k 5 "$limit" "${command[@]}" >"$ktap" 2>"$err" \
+		</dev/null || rc=$?
 	kill "$beat"
 	wait "$beat" 2>/dev/null || :
 else
@@ -48,7 +50,12 @@ read -r passed failed skipped <<<"$counts"
 # explain: where to look further, and the first report of the guest's kernel
 explain() {
 	local dir=${results#"$PF_ROOT/"}/$item vmlinux with=''
-	[ "$kernel" != host ] || { say "      log:   ${ktap#"$PF_ROOT/"}, ${err#"$PF_ROOT/"}"; return; }
+	if [ "$kernel" = host ]; then
+		say "      log:   ${ktap#"$PF_ROOT/"}, ${err#"$PF_ROOT/"}"
+		find "$results/$item" -name console.log 2>/dev/null | sort |
+			sed "s|^$PF_ROOT/|             |"
+		return
+	fi
 	[ "$kernel" = normal ] || with=" KERNEL=$kernel"
 	vmlinux=$(kernel_vmlinux "$kernel")
 	say "      shell: make shell TOPOLOGY=$topology$with"
