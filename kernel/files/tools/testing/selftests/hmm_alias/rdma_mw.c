@@ -250,6 +250,22 @@ TEST_F(rdma_mw, invalidated)
 	expect_consent(_metadata, env, true);
 }
 
+/* Another QP, which may be that of another user, cannot. */
+TEST_F(rdma_mw, invalidated_by_another)
+{
+	struct rdma_env *env = &self->env;
+	uint64_t addr = (uintptr_t)env->mem;
+	struct ibv_send_wr wr = { .opcode = IBV_WR_LOCAL_INV }, *bad;
+
+	ASSERT_EQ(0, rdma_bind_mw(&env->own, self->mr, self->mw, addr, SIZE,
+				  IBV_ACCESS_REMOTE_READ));
+	EXPECT_EQ(0, peer_op(env, IBV_WR_RDMA_READ, self->mw, addr, 8));
+	wr.invalidate_rkey = self->mw->rkey;
+	ASSERT_EQ(0, ibv_post_send(env->peer.qp, &wr, &bad));
+	EXPECT_LT(0, rdma_wait(&env->peer, NULL));
+	ASSERT_EQ(0, rdma_env_reconnect(env));
+}
+
 static bool soon(time_t from)
 {
 	return time(NULL) - from < SOON;
