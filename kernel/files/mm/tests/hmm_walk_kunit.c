@@ -18,6 +18,7 @@
 #include <linux/module.h>
 #include <linux/pagemap.h>
 #include <linux/pci-p2pdma.h>
+#include <linux/sched/signal.h>
 #include <linux/sizes.h>
 
 #include <trace/events/hmm.h>
@@ -491,6 +492,104 @@ static void hmm_walk_declined(struct kunit *test)
 	KUNIT_EXPECT_LT(test, walk->faults, walk->decline);
 }
 
+/* Requests of a huge entry that differ from page to page */
+static void hmm_walk_masked(struct kunit *test)
+{
+	struct hmm_range range = {
+		.default_flags = HMM_PFN_REQ_FAULT,
+		.pfn_flags_mask = HMM_PFN_REQ_ALLOW_P2P | HMM_PFN_REQ_WRITE,
+		.p2p_cpu = true,
+	};
+	struct hmm_walk *walk;
+	unsigned long i;
+
+	if (!thp_migration_supported())
+		kunit_skip(test, "no huge migration entries here");
+	walk = hmm_walk_init(test);
+	walk->order = HPAGE_PMD_ORDER;
+	walk->npages = 1UL << walk->order;
+	range.notifier = &walk->notifier;
+	range.start = walk->addr;
+	range.end = walk->addr + PMD_SIZE;
+	range.hmm_pfns = walk->pfns;
+	range.p2p_client = &walk->importer.dev;
+
+	/* The entry is read-only because the VMA is. */
+	mmap_write_lock(walk->mm);
+	vm_flags_clear(vma_lookup(walk->mm, walk->addr), VM_WRITE);
+	mmap_write_downgrade(walk->mm);
+	hmm_walk_place(walk, walk->addr, 0);
+
+	/* A write to one page is one that the entry does not allow. */
+	for (i = 0; i < walk->npages; i++)
+		walk->pfns[i] = HMM_PFN_REQ_ALLOW_P2P;
+	walk->pfns[7] |= HMM_PFN_REQ_WRITE;
+	range.notifier_seq = mmu_interval_read_begin(&walk->notifier);
+	KUNIT_EXPECT_EQ(test, hmm_range_fault(&range), -EPERM);
+	KUNIT_EXPECT_EQ(test, walk->asked, 0);
+
+	for (i = 0; i < walk->npages; i++)
+		walk->pfns[i] = HMM_PFN_REQ_ALLOW_P2P;
+	KUNIT_EXPECT_EQ(test, hmm_range_fault(&range), 0);
+	KUNIT_EXPECT_EQ(test, walk->asked, 1);
+	for (i = 0; i < walk->npages; i++)
+		KUNIT_EXPECT_EQ(test, HMM_PFN_VALID | HMM_PFN_ALIAS,
+				walk->pfns[i] & (HMM_PFN_VALID | HMM_PFN_WRITE |
+						 HMM_PFN_ALIAS));
+
+	/* One page that does not ask takes the whole entry to RAM. */
+	for (i = 0; i < walk->npages; i++)
+		walk->pfns[i] = i == 7 ? 0 : HMM_PFN_REQ_ALLOW_P2P;
+	walk->decline = UINT_MAX;
+	KUNIT_EXPECT_EQ(test, hmm_range_fault(&range), -EBUSY);
+	KUNIT_EXPECT_EQ(test, walk->asked, 1);
+	KUNIT_EXPECT_GT(test, walk->faults, 0);
+	mmap_read_unlock(walk->mm);
+}
+
+/* A task that is killed does not wait for a migration. */
+static void hmm_walk_killed(struct kunit *test)
+{
+	struct hmm_walk *walk = hmm_walk_init(test);
+	struct migrate_vma args = {
+		.start = walk->addr,
+		.end = walk->addr + PAGE_SIZE,
+		.src = walk->src,
+		.dst = walk->dst,
+		.pgmap_owner = walk,
+		.flags = MIGRATE_VMA_SELECT_SYSTEM,
+	};
+	struct hmm_range range = {
+		.notifier = &walk->notifier,
+		.start = walk->addr,
+		.end = walk->addr + PAGE_SIZE,
+		.hmm_pfns = walk->pfns,
+		.default_flags = HMM_PFN_REQ_FAULT | HMM_PFN_REQ_WRITE,
+	};
+	struct folio *folio;
+
+	mmap_read_lock(walk->mm);
+	range.notifier_seq = mmu_interval_read_begin(&walk->notifier);
+	KUNIT_EXPECT_EQ(test, hmm_range_fault(&range), 0);
+	folio = page_folio(hmm_pfn_to_page(walk->pfns[0]));
+	args.vma = vma_lookup(walk->mm, walk->addr);
+	KUNIT_EXPECT_EQ(test, migrate_vma_setup(&args), 0);
+	if (args.cpages) {
+		/* Waiting for the folio is over at once, and changes nothing. */
+		folio_unlock(folio);
+		range.notifier_seq = mmu_interval_read_begin(&walk->notifier);
+		sigaddset(&current->pending.signal, SIGKILL);
+		set_thread_flag(TIF_SIGPENDING);
+		KUNIT_EXPECT_EQ(test, hmm_range_fault(&range), -EINTR);
+		sigdelset(&current->pending.signal, SIGKILL);
+		clear_thread_flag(TIF_SIGPENDING);
+		folio_lock(folio);
+	}
+	KUNIT_EXPECT_EQ(test, args.cpages, 1);
+	migrate_vma_finalize(&args);
+	mmap_read_unlock(walk->mm);
+}
+
 static struct kunit_case hmm_walk_test_cases[] = {
 	KUNIT_CASE(hmm_walk_small),
 	KUNIT_CASE(hmm_walk_huge),
@@ -499,6 +598,8 @@ static struct kunit_case hmm_walk_test_cases[] = {
 	KUNIT_CASE(hmm_walk_invalidated),
 	KUNIT_CASE(hmm_walk_slow),
 	KUNIT_CASE(hmm_walk_declined),
+	KUNIT_CASE(hmm_walk_masked),
+	KUNIT_CASE(hmm_walk_killed),
 	{}
 };
 
