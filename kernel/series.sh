@@ -120,3 +120,12 @@ xargs -d '\n' git -C "$work/proof" am -q <"$work/mails" >"$PF_LOG/series.log" 2>
 say "$(wc -l <"$work/mails") mails and their cover letters in $out;" \
 	"applied to the base, they give build/linux"
 say "To mail one: git send-email --to=... $out/NAME/*.patch"
+# The base has no history: whoever mails looks these up there.
+{
+	echo 'Ids of Fixes: that could not be checked here:'
+	xargs -d '\n' grep -h '^Fixes: ' <"$work/mails" | sort -u
+	printf '\nFixes that name no commit:\n'
+	grep '/1-fixes-' "$work/mails" | grep -v selftests |
+		xargs -d '\n' grep -L '^Fixes: ' | sed "s|^$out/||" || :
+} >"$out/to-check"
+say "Before that, see $out/to-check"
