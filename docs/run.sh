@@ -27,7 +27,7 @@ set -eu
 
 root=${PF_DOCS_ROOT:-$PF_ROOT} work=${PF_DOCS_WORK:-$PF_BUILD/docs} list=0
 case ${1:-} in
--h|--help) sed -n '4,23s/^#[[:space:]]\{0,1\}//p' "$0"; exit 0 ;;
+-h|--help) sed -n '4,20s/^#[[:space:]]\{0,1\}//p' "$0"; exit 0 ;;
 --list) list=1; shift ;;
 -*) die "$E_USAGE" "no option '$1'; there are: --list" ;;
 esac

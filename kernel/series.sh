@@ -124,7 +124,7 @@ say "To mail one: git send-email --to=... $out/NAME/*.patch"
 {
 	echo 'Ids of Fixes: that could not be checked here:'
 	xargs -d '\n' grep -h '^Fixes: ' <"$work/mails" | sort -u
-	printf '\nFixes that name no commit:\n'
+	printf '\nPatches without Fixes:, of which some want Cc: stable as well:\n'
 	grep '/1-fixes-' "$work/mails" | grep -v selftests |
 		xargs -d '\n' grep -L '^Fixes: ' | sed "s|^$out/||" || :
 } >"$out/to-check"

@@ -43,7 +43,7 @@ selftest() {
 	dir=$1
 	shift
 	mkdir -p "$objects/$dir"
-	make -s -C "$linux/tools/testing/selftests/$dir" top_srcdir="$linux" \
+	make -s -j "$(nproc)" -C "$linux/tools/testing/selftests/$dir" top_srcdir="$linux" \
 		OUTPUT="$objects/$dir" KHDR_INCLUDES="-isystem $PF_BUILD/headers/usr/include" "$@"
 }
 selftests() {
@@ -52,7 +52,7 @@ selftests() {
 	rm -rf "$installed"
 	install -D "$objects/mm/hmm-tests" "$installed/mm/hmm-tests"
 	selftest hmm_alias INSTALL_PATH="$installed/hmm_alias" all install
-	make -s -C "$LAB/jobs" LINUX="$linux" HEADERS="$PF_BUILD/headers" \
+	make -s -j "$(nproc)" -C "$LAB/jobs" LINUX="$linux" HEADERS="$PF_BUILD/headers" \
 		OUT="$PF_BUILD/jobs"
 	make -s -C "$LAB/torture" LINUX="$linux" HEADERS="$PF_BUILD/headers" \
 		OUT="$PF_BUILD/jobs"

@@ -143,7 +143,7 @@ find "$results" -mindepth 1 ! -path "$results/lock" -delete
 # at_once KERNEL: how many run side by side. A guest keeps hardly more than one
 # CPU busy, and has 2 GiB. The debug kernel is near the kernel's own time limits
 # as it is, and needs memory for what it checks. On the host things share files, but
-# for those that only boot guests (lab).
+# for the tests of the lab itself.
 at_once() {
 	local cpus memory
 	cpus=$(nproc)

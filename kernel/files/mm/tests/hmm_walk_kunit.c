@@ -20,6 +20,7 @@
 #include <linux/pci-p2pdma.h>
 #include <linux/sched/signal.h>
 #include <linux/sizes.h>
+#include <linux/workqueue.h>
 
 #include <trace/events/hmm.h>
 
@@ -119,7 +120,8 @@ static vm_fault_t hmm_walk_migrate_to_ram(struct vm_fault *vmf)
 					     struct hmm_walk, pgmap);
 	vm_fault_t ret;
 
-	schedule_timeout_uninterruptible(walk->slow);
+	if (walk->slow)
+		schedule_timeout_uninterruptible(walk->slow);
 	if (walk->faults++ < walk->decline)
 		return 0;
 	ret = hmm_walk_to_ram(walk, vmf->vma, vmf->address & PAGE_MASK,
@@ -537,17 +539,55 @@ static void hmm_walk_masked(struct kunit *test)
 				walk->pfns[i] & (HMM_PFN_VALID | HMM_PFN_WRITE |
 						 HMM_PFN_ALIAS));
 
-	/* One page that does not ask takes the whole entry to RAM. */
+	/* The VMA allows a write. It is one page's, so only that one faults. */
+	mmap_read_unlock(walk->mm);
+	mmap_write_lock(walk->mm);
+	vm_flags_set(vma_lookup(walk->mm, walk->addr), VM_WRITE);
+	mmap_write_downgrade(walk->mm);
 	for (i = 0; i < walk->npages; i++)
-		walk->pfns[i] = i == 7 ? 0 : HMM_PFN_REQ_ALLOW_P2P;
+		walk->pfns[i] = HMM_PFN_REQ_ALLOW_P2P;
+	walk->pfns[7] |= HMM_PFN_REQ_WRITE;
 	walk->decline = UINT_MAX;
 	KUNIT_EXPECT_EQ(test, hmm_range_fault(&range), -EBUSY);
 	KUNIT_EXPECT_EQ(test, walk->asked, 1);
-	KUNIT_EXPECT_GT(test, walk->faults, 0);
+	KUNIT_EXPECT_EQ(test, walk->faults, 16);
+
+	/* One page that does not ask for an alias: the entry gets none. */
+	for (i = 0; i < walk->npages; i++)
+		walk->pfns[i] = i == 7 ? 0 : HMM_PFN_REQ_ALLOW_P2P;
+	KUNIT_EXPECT_EQ(test, hmm_range_fault(&range), -EBUSY);
+	KUNIT_EXPECT_EQ(test, walk->asked, 1);
 	mmap_read_unlock(walk->mm);
 }
 
-/* A task that is killed does not wait for a migration. */
+struct hmm_walk_unlock {
+	struct folio *folio;
+	struct delayed_work work;
+};
+
+static void hmm_walk_unlock(struct work_struct *work)
+{
+	struct hmm_walk_unlock *unlock = container_of(to_delayed_work(work),
+						      struct hmm_walk_unlock,
+						      work);
+
+	folio_unlock(unlock->folio);
+}
+
+static void hmm_walk_sigkill(bool pending)
+{
+	spin_lock_irq(&current->sighand->siglock);
+	if (pending) {
+		sigaddset(&current->pending.signal, SIGKILL);
+		set_thread_flag(TIF_SIGPENDING);
+	} else {
+		sigdelset(&current->pending.signal, SIGKILL);
+		recalc_sigpending();
+	}
+	spin_unlock_irq(&current->sighand->siglock);
+}
+
+/* A task that is killed waits for a migration once, and walks no more. */
 static void hmm_walk_killed(struct kunit *test)
 {
 	struct hmm_walk *walk = hmm_walk_init(test);
@@ -566,24 +606,25 @@ static void hmm_walk_killed(struct kunit *test)
 		.hmm_pfns = walk->pfns,
 		.default_flags = HMM_PFN_REQ_FAULT | HMM_PFN_REQ_WRITE,
 	};
-	struct folio *folio;
+	struct hmm_walk_unlock unlock;
 
 	mmap_read_lock(walk->mm);
 	range.notifier_seq = mmu_interval_read_begin(&walk->notifier);
 	KUNIT_EXPECT_EQ(test, hmm_range_fault(&range), 0);
-	folio = page_folio(hmm_pfn_to_page(walk->pfns[0]));
+	unlock.folio = page_folio(hmm_pfn_to_page(walk->pfns[0]));
 	args.vma = vma_lookup(walk->mm, walk->addr);
 	KUNIT_EXPECT_EQ(test, migrate_vma_setup(&args), 0);
 	if (args.cpages) {
-		/* Waiting for the folio is over at once, and changes nothing. */
-		folio_unlock(folio);
+		INIT_DELAYED_WORK_ONSTACK(&unlock.work, hmm_walk_unlock);
+		schedule_delayed_work(&unlock.work, 5);
 		range.notifier_seq = mmu_interval_read_begin(&walk->notifier);
-		sigaddset(&current->pending.signal, SIGKILL);
-		set_thread_flag(TIF_SIGPENDING);
+		hmm_walk_sigkill(true);
+		/* The entry stays. */
 		KUNIT_EXPECT_EQ(test, hmm_range_fault(&range), -EINTR);
-		sigdelset(&current->pending.signal, SIGKILL);
-		clear_thread_flag(TIF_SIGPENDING);
-		folio_lock(folio);
+		hmm_walk_sigkill(false);
+		flush_delayed_work(&unlock.work);
+		destroy_delayed_work_on_stack(&unlock.work);
+		folio_lock(unlock.folio);
 	}
 	KUNIT_EXPECT_EQ(test, args.cpages, 1);
 	migrate_vma_finalize(&args);

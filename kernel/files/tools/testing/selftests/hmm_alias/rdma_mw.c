@@ -250,20 +250,26 @@ TEST_F(rdma_mw, invalidated)
 	expect_consent(_metadata, env, true);
 }
 
-/* Another QP, which may be that of another user, cannot. */
+/* Another QP, which may be that of another user, cannot invalidate it. */
 TEST_F(rdma_mw, invalidated_by_another)
 {
 	struct rdma_env *env = &self->env;
 	uint64_t addr = (uintptr_t)env->mem;
 	struct ibv_send_wr wr = { .opcode = IBV_WR_LOCAL_INV }, *bad;
+	struct rdma_end other, its_peer;
 
+	ASSERT_EQ(0, rdma_end_twin(&other, &env->own));
+	ASSERT_EQ(0, rdma_end_twin(&its_peer, &env->peer));
+	ASSERT_EQ(0, rdma_connect(&other, &its_peer));
 	ASSERT_EQ(0, rdma_bind_mw(&env->own, self->mr, self->mw, addr, SIZE,
 				  IBV_ACCESS_REMOTE_READ));
-	EXPECT_EQ(0, peer_op(env, IBV_WR_RDMA_READ, self->mw, addr, 8));
 	wr.invalidate_rkey = self->mw->rkey;
-	ASSERT_EQ(0, ibv_post_send(env->peer.qp, &wr, &bad));
-	EXPECT_LT(0, rdma_wait(&env->peer, NULL));
-	ASSERT_EQ(0, rdma_env_reconnect(env));
+	ASSERT_EQ(0, ibv_post_send(other.qp, &wr, &bad));
+	EXPECT_LT(0, rdma_wait(&other, NULL));
+	EXPECT_EQ(0, peer_op(env, IBV_WR_RDMA_READ, self->mw, addr, SIZE));
+	EXPECT_EQ(0, memcmp(env->stage, env->ref, SIZE));
+	rdma_end_close(&its_peer);
+	rdma_end_close(&other);
 }
 
 static bool soon(time_t from)
