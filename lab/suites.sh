@@ -5,9 +5,9 @@
 
 SUITES=${LAB_SUITES:-$PF_ROOT/lab/suites}	# lab/selftest has its own
 
-# suites_read: checks all of it and prints "suite NAME SECONDS ALLOW COMMAND" and
-# "run TIER KERNEL NAME TOPOLOGY", TABs in between; one line for each boot. ALLOW
-# is - for none, and TOPOLOGY is - on the host.
+# suites_read: checks all of it and prints "suite NAME SECONDS ALLOW COMMAND",
+# "waits NAME" and "run TIER KERNEL NAME TOPOLOGY", TABs in between; one line for
+# each boot. ALLOW is - for none, and TOPOLOGY is - on the host.
 suites_read() {
 	awk -v kernels="host $PF_KERNELS" -v topologies="$(topology_names | paste -sd' ')" \
 		-v plain="$(topology_plain | paste -sd' ')" \
@@ -44,18 +44,22 @@ suites_read() {
 			wrong("there is a suite of this name")
 		else if ($3 !~ /^[1-9][0-9]*$/)
 			wrong("seconds wanted after the name")
-		else if ($4 ~ /^allow=/ && !(substr($4, 7) in allow))
-			wrong("no such file in lab/allow")
-		else if (NF < ($4 ~ /^allow=/ ? 5 : 4))
-			wrong("no command")
 		else {
 			suite[$2]
 			excuse = "-"
 			first = 4
-			if ($4 ~ /^allow=/) {
-				excuse = substr($4, 7)
-				first = 5
+			if ($first == "waits") {
+				print "waits", $2
+				first++
 			}
+			if ($first ~ /^allow=/) {
+				excuse = substr($first, 7)
+				if (!(excuse in allow))
+					wrong("no such file in lab/allow")
+				first++
+			}
+			if (NF < first)
+				wrong("no command")
 			command = $first
 			for (n = first + 1; n <= NF; n++)
 				command = command " " $n

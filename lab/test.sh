@@ -140,30 +140,40 @@ exec 9>"$results/lock"
 flock -n 9 || die "$E_USAGE" "another test.sh is running in this clone"
 find "$results" -mindepth 1 ! -path "$results/lock" -delete
 
-# at_once KERNEL: how many run side by side. A guest keeps hardly more than one
-# CPU busy, and has 2 GiB. The debug kernel is near the kernel's own time limits
-# as it is, and needs memory for what it checks. On the host things share files, but
-# for the tests of the lab itself.
+# at_once KERNEL: how many run side by side, and how many of those that wait, beside
+# them. A guest keeps hardly more than one CPU busy, and has 2 GiB. The debug kernel
+# is near the kernel's own time limits as it is, and needs memory for what it checks.
+# On the host things share files, but for those that the end of this script knows not
+# to.
 at_once() {
-	local cpus memory
+	local cpus memory jobs
 	cpus=$(nproc)
 	memory=$(awk '/^MemAvailable/ { print int($2 / 2621440) }' /proc/meminfo)
 	case $1 in
-	host) echo 1; return ;;
+	host) echo 1 0; return ;;
 	debug) cpus=$((cpus / 2)) ;;
 	esac
-	[ "$cpus" -lt "$memory" ] || cpus=$memory
-	cpus=${JOBS:-$cpus}
-	[ "$cpus" -gt 0 ] || cpus=1
-	echo "$cpus"
+	jobs=${JOBS:-$((cpus < memory ? cpus : memory))}
+	[ "$jobs" -gt 0 ] || jobs=1
+	memory=$((memory - jobs))
+	[ "$1" != debug ] && [ -z "${JOBS:-}" ] && [ "$memory" -gt 0 ] || cpus=0
+	echo "$jobs $((cpus < memory ? cpus : memory))"
+}
+
+# run_all N LINE...: N at a time
+run_all() {
+	local jobs=$1
+	shift
+	printf '%s\n' "$@" | ACCEL=${accel:-${ACCEL:-}} xargs -r -d '\n' -n 1 \
+		-P "$jobs" "$LAB/suite.sh" "$results" 9>&- || :
 }
 
 # batch KERNEL LINE...: builds what these need and runs them
 batch() {
-	local kernel=$1 need=$1 accel='' begin jobs
+	local kernel=$1 need=$1 accel='' begin jobs beside line busy=() waits=()
 	shift
 	case $kernel in
-	host) need='' ;;
+	host | checks) need='' ;;
 	lab) need=normal ;;
 	esac
 	if [ -n "$need" ]; then
@@ -174,9 +184,20 @@ batch() {
 		accel=${ACCEL:-auto}
 		[ "$accel" != auto ] || accel=$("$LAB/accel.sh" "$need" 9>&-) || return 0
 	fi
-	begin=$SECONDS jobs=$(at_once "$kernel")
-	printf '%s\n' "$@" | ACCEL=${accel:-${ACCEL:-}} xargs -r -d '\n' -n 1 \
-		-P "$jobs" "$LAB/suite.sh" "$results" 9>&- || :
+	begin=$SECONDS
+	read -r jobs beside < <(at_once "$kernel")
+	for line; do
+		if [ "$beside" -gt 0 ] && grep -qxF "waits"$'\t'"${line%%@*}" <<<"$table"; then
+			waits+=("$line")
+		else
+			busy+=("$line")
+		fi
+	done
+	# printf would make an empty line of none.
+	[ "${#waits[@]}" -eq 0 ] || run_all "$beside" "${waits[@]}" &
+	[ "${#busy[@]}" -eq 0 ] || run_all "$jobs" "${busy[@]}"
+	wait
+	[ "${#waits[@]}" -eq 0 ] || jobs="$jobs and $beside"
 	say "    kernel $kernel: $# suites, $jobs at a time, in $((SECONDS - begin)) s"
 }
 
@@ -187,6 +208,7 @@ lines=() last=''
 while IFS= read -r line; do
 	IFS=$'\t' read -r item kernel _ <<<"$line"
 	case $item in
+	check | tool | verify-tool | demo-program | preload) kernel=checks ;;
 	# The lab's own boots take the kernel that most suites take, and the fuzzer is
 	# built with it.
 	lab-boot | lab-red | torture-unit) kernel=lab ;;
