@@ -494,6 +494,15 @@ static void hmm_walk_declined(struct kunit *test)
 	KUNIT_EXPECT_LT(test, walk->faults, walk->decline);
 }
 
+/* Requests of aliases, but for one page, which has others */
+static void hmm_walk_ask(struct hmm_walk *walk, unsigned long flags)
+{
+	unsigned long i;
+
+	for (i = 0; i < walk->npages; i++)
+		walk->pfns[i] = i == 7 ? flags : HMM_PFN_REQ_ALLOW_P2P;
+}
+
 /* Requests of a huge entry that differ from page to page */
 static void hmm_walk_masked(struct kunit *test)
 {
@@ -523,15 +532,12 @@ static void hmm_walk_masked(struct kunit *test)
 	hmm_walk_place(walk, walk->addr, 0);
 
 	/* A write to one page is one that the entry does not allow. */
-	for (i = 0; i < walk->npages; i++)
-		walk->pfns[i] = HMM_PFN_REQ_ALLOW_P2P;
-	walk->pfns[7] |= HMM_PFN_REQ_WRITE;
+	hmm_walk_ask(walk, HMM_PFN_REQ_ALLOW_P2P | HMM_PFN_REQ_WRITE);
 	range.notifier_seq = mmu_interval_read_begin(&walk->notifier);
 	KUNIT_EXPECT_EQ(test, hmm_range_fault(&range), -EPERM);
 	KUNIT_EXPECT_EQ(test, walk->asked, 0);
 
-	for (i = 0; i < walk->npages; i++)
-		walk->pfns[i] = HMM_PFN_REQ_ALLOW_P2P;
+	hmm_walk_ask(walk, HMM_PFN_REQ_ALLOW_P2P);
 	KUNIT_EXPECT_EQ(test, hmm_range_fault(&range), 0);
 	KUNIT_EXPECT_EQ(test, walk->asked, 1);
 	for (i = 0; i < walk->npages; i++)
@@ -544,17 +550,14 @@ static void hmm_walk_masked(struct kunit *test)
 	mmap_write_lock(walk->mm);
 	vm_flags_set(vma_lookup(walk->mm, walk->addr), VM_WRITE);
 	mmap_write_downgrade(walk->mm);
-	for (i = 0; i < walk->npages; i++)
-		walk->pfns[i] = HMM_PFN_REQ_ALLOW_P2P;
-	walk->pfns[7] |= HMM_PFN_REQ_WRITE;
+	hmm_walk_ask(walk, HMM_PFN_REQ_ALLOW_P2P | HMM_PFN_REQ_WRITE);
 	walk->decline = UINT_MAX;
 	KUNIT_EXPECT_EQ(test, hmm_range_fault(&range), -EBUSY);
 	KUNIT_EXPECT_EQ(test, walk->asked, 1);
 	KUNIT_EXPECT_EQ(test, walk->faults, 16);
 
 	/* One page that does not ask for an alias: the entry gets none. */
-	for (i = 0; i < walk->npages; i++)
-		walk->pfns[i] = i == 7 ? 0 : HMM_PFN_REQ_ALLOW_P2P;
+	hmm_walk_ask(walk, 0);
 	KUNIT_EXPECT_EQ(test, hmm_range_fault(&range), -EBUSY);
 	KUNIT_EXPECT_EQ(test, walk->asked, 1);
 	mmap_read_unlock(walk->mm);
