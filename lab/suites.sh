@@ -6,7 +6,7 @@
 SUITES=${LAB_SUITES:-$PF_ROOT/lab/suites}	# lab/selftest has its own
 
 # suites_read: checks all of it and prints "suite NAME SECONDS ALLOW COMMAND",
-# "waits NAME" and "run TIER KERNEL NAME TOPOLOGY", TABs in between; one line for
+# "beside NAME" and "run TIER KERNEL NAME TOPOLOGY", TABs in between; one line for
 # each boot. ALLOW is - for none, and TOPOLOGY is - on the host.
 suites_read() {
 	awk -v kernels="host $PF_KERNELS" -v topologies="$(topology_names | paste -sd' ')" \
@@ -48,8 +48,8 @@ suites_read() {
 			suite[$2]
 			excuse = "-"
 			first = 4
-			if ($first == "waits") {
-				print "waits", $2
+			if ($first == "beside") {
+				print "beside", $2
 				first++
 			}
 			if ($first ~ /^allow=/) {

@@ -140,42 +140,47 @@ exec 9>"$results/lock"
 flock -n 9 || die "$E_USAGE" "another test.sh is running in this clone"
 find "$results" -mindepth 1 ! -path "$results/lock" -delete
 
-# at_once KERNEL: how many run side by side, and how many of those that wait, beside
-# them. A guest keeps hardly more than one CPU busy, and has 2 GiB. The debug kernel
-# is near the kernel's own time limits as it is, and needs memory for what it checks.
-# On the host things share files, but for those that the end of this script knows not
-# to.
+# at_once KERNEL: how many run side by side, and how many more of those that may run
+# beside others. A guest keeps hardly more than one CPU busy, and has 2 GiB. The debug
+# kernel is near the kernel's own time limits as it is, and needs memory for what it
+# checks. On the host things share files.
 at_once() {
-	local cpus memory jobs
-	cpus=$(nproc)
+	local jobs memory beside=0
 	memory=$(awk '/^MemAvailable/ { print int($2 / 2621440) }' /proc/meminfo)
 	case $1 in
-	host) echo 1 0; return ;;
-	debug) cpus=$((cpus / 2)) ;;
+	host) jobs=1 ;;
+	debug) jobs=$(($(nproc) / 2)) ;;
+	*) jobs=$(nproc) ;;
 	esac
-	jobs=${JOBS:-$((cpus < memory ? cpus : memory))}
+	[ "$jobs" -lt "$memory" ] || jobs=$memory
+	[ "$1" = host ] || jobs=${JOBS:-$jobs}
 	[ "$jobs" -gt 0 ] || jobs=1
-	memory=$((memory - jobs))
-	[ "$1" != debug ] && [ -z "${JOBS:-}" ] && [ "$memory" -gt 0 ] || cpus=0
-	echo "$jobs $((cpus < memory ? cpus : memory))"
+	if [ "$1" != debug ] && [ -z "${JOBS:-}" ] && [ "$memory" -gt "$jobs" ]; then
+		beside=$((memory - jobs))
+		[ "$beside" -lt "$(nproc)" ] || beside=$(nproc)
+	fi
+	echo "$jobs $beside"
 }
 
-# run_all N LINE...: N at a time
+# run_all N [LINE]...: N at a time
 run_all() {
 	local jobs=$1
 	shift
+	[ $# -gt 0 ] || return 0
 	printf '%s\n' "$@" | ACCEL=${accel:-${ACCEL:-}} xargs -r -d '\n' -n 1 \
 		-P "$jobs" "$LAB/suite.sh" "$results" 9>&- || :
 }
 
 # batch KERNEL LINE...: builds what these need and runs them
 batch() {
-	local kernel=$1 need=$1 accel='' begin jobs beside line busy=() waits=()
+	local kernel=$1 need=$1 accel='' begin jobs beside line others=() besides=()
 	shift
-	case $kernel in
-	host | checks) need='' ;;
-	lab) need=normal ;;
-	esac
+	if [ "$kernel" = host ]; then
+		# The lab's own boots take the kernel that most suites take, and the fuzzer
+		# is built with it.
+		need=$(printf '%s\n' "$@" |
+			grep -qE '^(lab-boot|lab-red|torture-unit)'$'\t' && echo normal) || :
+	fi
 	if [ -n "$need" ]; then
 		# What is not built cannot run, and counts as failed.
 		# shellcheck disable=SC2046 # a list of topologies
@@ -187,17 +192,20 @@ batch() {
 	begin=$SECONDS
 	read -r jobs beside < <(at_once "$kernel")
 	for line; do
-		if [ "$beside" -gt 0 ] && grep -qxF "waits"$'\t'"${line%%@*}" <<<"$table"; then
-			waits+=("$line")
+		if [ "$beside" -gt 0 ] && grep -qxF "beside"$'\t'"${line%%[@$'\t']*}" <<<"$table"; then
+			besides+=("$line")
 		else
-			busy+=("$line")
+			others+=("$line")
 		fi
 	done
-	# printf would make an empty line of none.
-	[ "${#waits[@]}" -eq 0 ] || run_all "$beside" "${waits[@]}" &
-	[ "${#busy[@]}" -eq 0 ] || run_all "$jobs" "${busy[@]}"
+	run_all "$beside" "${besides[@]}" &
+	# A guest that waits leaves the CPU to others. Beside programs of the host only
+	# what is like them.
+	[ "$kernel" != host ] || wait
+	run_all "$jobs" "${others[@]}"
 	wait
-	[ "${#waits[@]}" -eq 0 ] || jobs="$jobs and $beside"
+	[ "${#others[@]}" -gt 0 ] || jobs=
+	[ "${#besides[@]}" -eq 0 ] || jobs="${jobs:+$jobs and }$beside"
 	say "    kernel $kernel: $# suites, $jobs at a time, in $((SECONDS - begin)) s"
 }
 
@@ -206,13 +214,7 @@ batch() {
 # In the order of lab/suites: what it lists in a row for one kernel is a batch.
 lines=() last=''
 while IFS= read -r line; do
-	IFS=$'\t' read -r item kernel _ <<<"$line"
-	case $item in
-	check | tool | verify-tool | demo-program | preload) kernel=checks ;;
-	# The lab's own boots take the kernel that most suites take, and the fuzzer is
-	# built with it.
-	lab-boot | lab-red | torture-unit) kernel=lab ;;
-	esac
+	IFS=$'\t' read -r _ kernel _ <<<"$line"
 	if [ "$kernel" != "$last" ] && [ -n "$last" ]; then
 		batch "$last" "${lines[@]}"
 		lines=()

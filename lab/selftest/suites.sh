@@ -52,7 +52,7 @@ exist() {
 }
 
 s='suite a 10 true'
-printf '%s\n' '# two suites' "$s" $'suite\tb  20\twaits allow=iommu-faults with-rxe  b' '' \
+printf '%s\n' '# two suites' "$s" $'suite\tb  20\tbeside allow=iommu-faults with-rxe  b' '' \
 	'run test host a' 'run test normal b switch pairs' 'run all debug b switch' \
 	'run long normal b all' >"$tmp/good"
 export LAB_SUITES=$tmp/good
@@ -98,7 +98,7 @@ ktap_test unknown-word wrong "suites:2: neither suite nor run: sweet" "$s" 'swee
 ktap_test no-seconds wrong 'suites:1: seconds wanted after the name' 'suite a true'
 ktap_test no-command wrong 'suites:1: no command' 'suite a 10'
 ktap_test no-command-but-an-excuse wrong 'suites:1: no command' 'suite a 10 allow=iommu-faults'
-ktap_test no-command-but-waits wrong 'suites:1: no command' 'suite a 10 waits'
+ktap_test no-command-but-beside wrong 'suites:1: no command' 'suite a 10 beside'
 ktap_test suite-twice wrong 'suites:2: there is a suite of this name' "$s" "$s"
 ktap_test underscore wrong 'suites:1: not a name' 'suite a_b 10 true'
 ktap_test unknown-excuse wrong 'suites:1: no such file in lab/allow' 'suite a 10 allow=x true'
