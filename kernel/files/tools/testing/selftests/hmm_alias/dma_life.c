@@ -365,4 +365,89 @@ TEST_F_TIMEOUT(dma_life, in_flight, 120)
 	EXPECT_EQ(0, j);
 }
 
+struct faulter {
+	struct dma_env *env;
+	pthread_t thread;
+	bool stop;
+	int error;
+	unsigned int count;
+};
+
+static void *fault(void *arg)
+{
+	struct faulter *f = arg;
+	int ret;
+
+	do {
+		ret = dma_fault(f->env->fd, f->env->mem, SIZE, NULL);
+		/* Busy: others changed the pages each time for one second. */
+		if (ret && ret != -EBUSY)
+			f->error = ret;
+		f->count += !ret;
+	} while (!__atomic_load_n(&f->stop, __ATOMIC_RELAXED));
+	return NULL;
+}
+
+static void stop(struct faulter *f, size_t n)
+{
+	while (n--)
+		__atomic_store_n(&f[n].stop, true, __ATOMIC_RELAXED);
+}
+
+/*
+ * Two threads fault all pages, and wait for each other to map them, while the
+ * pages leave the exporter, or it is unbound. What was in VRAM when a thread
+ * looked is not mapped if it is there no longer.
+ */
+TEST_F_TIMEOUT(dma_life, two_faults, 120)
+{
+	struct dma_env *env = &self->env;
+	struct faulter f[2];
+	struct hmm_dma_query query;
+	unsigned int count = 0;
+	size_t i, n, off;
+
+	for (i = 0; i < 16; i++) {
+		const bool unbind = i % 8 == 7;
+
+		ASSERT_EQ(0, dma_env_fill(env, 60 + i));
+		for (n = 0; n < ARRAY_SIZE(f); n++) {
+			f[n] = (struct faulter){ .env = env };
+			ASSERT_EQ(0, pthread_create(&f[n].thread, NULL, fault,
+						    &f[n]));
+		}
+		usleep(1000 * i);
+		/* The last fault of each begins before the pages are gone. */
+		if (!unbind)
+			stop(f, ARRAY_SIZE(f));
+		EXPECT_EQ(0, unbind ? gpu_bind(env->gpu.bdf, false) :
+				      gpu_place(&env->gpu, env->mem, SIZE,
+						IVGPU_PLACE_RAM));
+		stop(f, ARRAY_SIZE(f));
+		for (n = 0; n < ARRAY_SIZE(f); n++) {
+			ASSERT_EQ(0, pthread_join(f[n].thread, NULL));
+			EXPECT_EQ(0, f[n].error);
+			count += f[n].count;
+		}
+		for (off = 0; off < SIZE; off += PAGE) {
+			ASSERT_EQ(0, dma_query(env->fd, env->mem + off,
+					       &query));
+			if (query.flags && query.flags != DMA_MAPPED_RAM)
+				break;
+		}
+		EXPECT_EQ(SIZE, off)
+			TH_LOG("round %zu: mapped as %#llx", i,
+			       (unsigned long long)query.flags);
+		EXPECT_EQ(0, memcmp(env->mem, env->ref, SIZE));
+		if (unbind) {
+			ASSERT_EQ(0, gpu_bind(env->gpu.bdf, true));
+			ASSERT_EQ(0, gpu_reopen(&env->gpu));
+		} else {
+			EXPECT_EQ(0, gpu_wait_freed(&env->gpu, 0, 0, NULL));
+		}
+	}
+	EXPECT_LT(16, count);
+	expect_data(_metadata, env);
+}
+
 TEST_HARNESS_MAIN
