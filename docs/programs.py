@@ -4,8 +4,8 @@
 
 usage: programs.py [-n] [DIRECTORY...]
 
-DIRECTORY is what such a run has left (default: each build/log/demo-*-* that has
-rows). Its rows take the place of those of the same programs, exporter and importer
+DIRECTORY is what such a run has left (default: each build/log/demo-*-*, or machine 0
+of two there, that has rows). Its rows take the place of those of the same programs, exporter and importer
 in the table; others stay. A run that did not end, or whose rows are not as they
 should be, is an error, and nothing is written.
 
@@ -80,7 +80,8 @@ def main():
     if any(name.startswith("-") for name in directories):
         sys.exit(__doc__)
     if not directories:
-        found = glob.glob(os.path.join(ROOT, "build/log/demo-*-*/files/rows.json"))
+        found = [path for machine in ("", "0/") for path in glob.glob(
+            os.path.join(ROOT, f"build/log/demo-*-*/{machine}files/rows.json"))]
         directories = sorted(os.path.dirname(os.path.dirname(path)) for path in found)
     if not directories:
         fail("there is no run: make demo APP=...")

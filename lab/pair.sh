@@ -1,11 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# pair.sh [-l] [-t TOPOLOGY] [-T SECONDS] [-o DIR] -- COMMAND [ARG]...: boots two
+# pair.sh [-cl] [-t TOPOLOGY] [-T SECONDS] [-o DIR] -- COMMAND [ARG]...: boots two
 # machines of a topology, of which each has what leads to the other, and runs COMMAND
 # in both: PAIR is 0 in the one and 1 in the other. KTAP on stdout, of each machine
 # what its COMMAND prints.
 #
+#	-c		COMMAND is no test: what it prints on machine 0, as it runs
 #	-l		machine 1 is to be lost: its COMMAND has QEMU end
 #	-t TOPOLOGY	(default: two-hosts)
 #	-T SECONDS	give up after so long (default: 300)
@@ -21,12 +22,13 @@ set -eu
 . "$PF_ROOT/scripts/ktap.sh"
 
 usage() {
-	sed -n '4,16s/^# \{0,1\}//p' "$0"
+	sed -n '4,17s/^# \{0,1\}//p' "$0"
 }
 
-topology=two-hosts limit=300 dir='' lost=0
-while getopts lt:T:o:h opt; do
+topology=two-hosts limit=300 dir='' lost=0 plain=0
+while getopts clt:T:o:h opt; do
 	case $opt in
+	c) plain=1 ;;
 	l) lost=1 ;;
 	t) topology=$OPTARG ;;
 	T) limit=$OPTARG ;;
@@ -50,8 +52,10 @@ esac
 mkdir -p "$dir"
 guests=()
 for n in 0 1; do
-	"$PF_ROOT/lab/run.sh" -q -t "$topology" -T "$limit" -o "$dir/$n" \
-		-p "$n:$sockets" -- "$@" >/dev/null 2>"$dir/$n.err" &
+	quiet=(-q)
+	[ "$plain$n" -ne 10 ] || quiet=()
+	"$PF_ROOT/lab/run.sh" ${quiet[0]+"${quiet[@]}"} -t "$topology" -T "$limit" \
+		-o "$dir/$n" -p "$n:$sockets" -- "$@" 2>"$dir/$n.err" &
 	guests+=($!)
 done
 rc=(0 0)
@@ -59,6 +63,13 @@ for n in 0 1; do
 	wait "${guests[n]}" || rc[n]=$?
 done
 guests=()
+if [ "$plain" -eq 1 ]; then
+	for n in 0 1; do
+		[ "${rc[n]}" -eq 0 ] || { echo "machine $n:"; cat "$dir/$n.err"; } >&2
+	done
+	[ "${rc[*]}" = '0 0' ] || exit "$E_FAIL"
+	exit 0
+fi
 
 # said N: what the job of machine N has printed, and ended with
 said() {

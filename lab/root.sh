@@ -106,10 +106,12 @@ unpack() {
 # finish: what the packages' scripts would have made, and the places of mounts
 finish() {
 	local root=$new/root
-	echo 'root:x:0:0:root:/root:/bin/bash' >"$root/etc/passwd"
-	echo 'root:x:0:' >"$root/etc/group"
+	printf '%s\n' 'root::0:0:root:/root:/bin/bash' \
+		'sshd:x:100:65534::/run/sshd:/usr/sbin/nologin' >"$root/etc/passwd"
+	printf '%s\n' 'root:x:0:' 'nogroup:x:65534:' >"$root/etc/group"
 	echo 'peerfault' >"$root/etc/hostname"
-	printf '%s\n' '127.0.0.1 localhost' '10.0.2.15 peerfault' >"$root/etc/hosts"
+	printf '%s\n' '127.0.0.1 localhost' '10.0.2.15 peerfault' \
+		'10.1.0.1 peerfault0' '10.1.0.2 peerfault1' >"$root/etc/hosts"
 	[ -e "$root/usr/bin/awk" ] || [ ! -e "$root/usr/bin/mawk" ] ||
 		ln -s mawk "$root/usr/bin/awk"
 	rm -rf "$root"/usr/share/{doc,man,locale,info} "$root"/var/{cache,lib}/*

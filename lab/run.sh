@@ -188,6 +188,7 @@ esac
 case " ${machine[*]}" in
 *,netdev=lan*)
 	if [ -n "$pair" ]; then
+		machine=("${machine[@]/netdev=lan,/netdev=lan,mac=52:54:00:00:00:0$((n + 1)),}")
 		other+=(-netdev "dgram,id=lan,local.type=unix,local.path=$sockets/lan$n,remote.type=unix,remote.path=$sockets/lan$((1 - n))")
 	else
 		other+=(-netdev user,id=lan,restrict=on)

@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0
 """Run programs that use RDMA, unmodified, on device memory, and print a table.
 
-usage: app.py perftest|ibverbs|pyverbs|ucx_perftest|openmpi|fi_pingpong|rping
+usage: app.py perftest|ibverbs|pyverbs|ucx_perftest|openmpi|fi_pingpong|rping [GLOB]
 
+GLOB names programs, in place of all of them.
 Each program runs with vram-malloc.so preloaded, so that what it registers is in
 the memory of the exporter GPU0, first without the consent to peer access and then
 with it. RDMA is the client's device and RDMA_PEER the server's. The table says of
@@ -11,8 +12,12 @@ each run what became of the pages; what a column is, is in docs/programs.md. Exi
 code 1: a program failed, its data were wrong, or the access of a device moved a
 page of an on-demand region although there was consent. rows.json in RESULTS is
 for docs/programs.py, which makes the table of docs/programs.md of it.
+
+With PAIR, one of the two ranks of openmpi is on the other machine, which
+on-both.sh reaches.
 """
 
+import fnmatch
 import json
 import os
 import re
@@ -21,7 +26,7 @@ import sys
 import time
 
 LIBRARY = "/tests/vram-malloc.so"
-LIMIT = 120
+LIMIT = 240
 REGION = re.compile(
     r"vram-malloc: region \d+: \d+ bytes, (on-demand|pinned): \d+ pages, placed (\d+), "
     r"aliased (\d+), moved (\d+), left (\d+), there (\d+)")
@@ -34,6 +39,9 @@ COLUMNS = ("placed", "aliased", "moved", "left", "there")
 CLIENT = os.environ.get("RDMA", "rxe0")
 SERVER = os.environ.get("RDMA_PEER", CLIENT)
 ADDRESS = "10.0.2.15"
+# The two machines, if there are two, and what reaches the second
+HOSTS = ("peerfault0", "peerfault1") if "PAIR" in os.environ else ()
+REMOTE = os.environ.get("ON_BOTH", "").split()
 
 
 class Program:
@@ -41,12 +49,14 @@ class Program:
 
     check says whose memory must have the peer's words afterwards (client or
     server), or that the program checks its data itself (itself), or nothing.
+    machines are the names that begin the lines of each, if there are two.
     """
 
-    def __init__(self, name, package, kind, commands, port=0, check="", env=None):
+    def __init__(self, name, package, kind, commands, port=0, check="", env=None,
+                 machines=("",)):
         self.name, self.package, self.kind = name, package, kind
         self.commands, self.port, self.check = commands, port, check
-        self.env = env or {}
+        self.env, self.machines = env or {}, machines
 
 
 def perftest():
@@ -55,7 +65,7 @@ def perftest():
     for name, check in (("ib_read_bw", "client"), ("ib_write_bw", "server"),
                         ("ib_send_bw", "server"), ("ib_atomic_bw", ""),
                         ("ib_read_lat", "client"), ("ib_write_lat", ""),
-                        ("ib_send_lat", ""), ("ib_atomic_lat", "")):
+                        ("ib_send_lat", "server"), ("ib_atomic_lat", "")):
         size = [] if "atomic" in name else ["-s", "65536"]
         for kind in ("on-demand", "pinned"):
             port += 1
@@ -66,13 +76,21 @@ def perftest():
                 name, "perftest", kind,
                 [options + ["-d", SERVER], options + ["-d", CLIENT, ADDRESS]],
                 port, check))
+    if CLIENT == "rxe0":
+        # Connected by rdma_cm, which wants an RDMA device on a network
+        options = ["ib_write_bw", "-F", "-R", "-n", "200", "-p", str(port + 1),
+                   "-s", "65536", "--odp"]
+        programs.append(Program("ib_write_bw -R", "perftest", "on-demand",
+                                [options, options + [ADDRESS]], port + 1, "server"))
     return programs
 
 
 def pyverbs():
-    """Return rdma-core's tests of on-demand paging."""
-    return [Program("test_odp", "python3-pyverbs", "on-demand",
-                    [["/lab/pyverbs_tests.py", "test_odp.*"]], check="itself")]
+    """Return rdma-core's tests of on-demand paging, and of what else looks at data."""
+    return [Program(f"pyverbs {name}", "python3-pyverbs", kind,
+                    [["/lab/pyverbs_tests.py", f"{name}.*"]], check="itself")
+            for name, kind in (("test_odp", "on-demand"), ("test_mr", "pinned"),
+                               ("test_atomic", "pinned"), ("test_srq", "pinned"))]
 
 
 def ibverbs():
@@ -102,15 +120,31 @@ UCX = {
     "UCX_RNDV_SCHEME": "get_zcopy", "UCX_WARN_UNUSED_ENV_VARS": "n",
     "OMPI_MCA_pml": "ucx", "OMPI_MCA_osc": "ucx", "HOME": "/tmp",
 }
-MPIRUN = ["mpirun.openmpi", "--allow-run-as-root", "--oversubscribe", "-np", "2"]
+MPIRUN = ["mpirun.openmpi", "--allow-run-as-root"]
 
 
 def with_ucx(name, package, command, check=""):
     """Return a program of two ranks, with on-demand memory and without."""
-    return [Program(name, package, kind, [MPIRUN + command], check=check,
-                    env=UCX | ({"UCX_REG_NONBLOCK_MEM_TYPES": "host"}
-                               if kind == "on-demand" else {}))
-            for kind in ("on-demand", "pinned")]
+    programs = []
+    for kind in ("on-demand", "pinned"):
+        env = UCX | ({"UCX_REG_NONBLOCK_MEM_TYPES": "host"}
+                     if kind == "on-demand" else {})
+        run_it = MPIRUN + ["--oversubscribe", "-np", "2"]
+        machines = ("",)
+        if HOSTS:
+            name = name.removesuffix(", two machines") + ", two machines"
+            # mpirun would notice after five minutes only that a machine is gone.
+            env |= {"PRTE_MCA_plm_ssh_agent": " ".join(REMOTE),
+                    "PRTE_MCA_oob_tcp_keepalive_time": "5",
+                    "PRTE_MCA_oob_tcp_keepalive_intvl": "2",
+                    "PRTE_MCA_oob_tcp_keepalive_probes": "3"}
+            run_it = MPIRUN + ["--host", ",".join(HOSTS), "--output", "tag"]
+            for variable in [*env, "LD_PRELOAD", "VRAM_MALLOC_DEVICE", "RDMA"]:
+                run_it += ["-x", variable]
+            machines = (",0]<", ",1]<")
+        programs.append(Program(name, package, kind, [run_it + command], check=check,
+                                env=env, machines=machines))
+    return programs
 
 
 def ucx_perftest():
@@ -124,16 +158,20 @@ def ucx_perftest():
 
 
 def openmpi():
-    """Return what comes with mpi4py: around a ring, and back and forth.
+    """Return what comes with mpi4py, around a ring, NetPIPE, and a program of ours.
 
     ringtest only warns if what has gone around is not what was sent: an error here.
     """
     bench = ["/usr/bin/python3", "-W", "error::UserWarning", "-m", "mpi4py.bench"]
+    netpipe = ["-i", "-p", "0", "-n", "5", "-l", "65536", "-u", "262144", "-o", "/dev/null"]
     return (with_ucx("Open MPI, mpi4py.bench ringtest", "openmpi-bin",
                      bench + ["ringtest", "-n", "65536", "-l", "20"], "itself") +
-            with_ucx("Open MPI, mpi4py.bench pingpong", "openmpi-bin",
-                     bench + ["pingpong", "-m", "65536", "-n", "262144", "-s", "2",
-                              "-l", "20"]))
+            with_ucx("Open MPI, NetPIPE", "openmpi-bin", ["NPopenmpi", *netpipe],
+                     "itself") +
+            with_ucx("Open MPI, mpi_one_sided.py put (ours)", "openmpi-bin",
+                     ["/usr/bin/python3", "/lab/mpi_one_sided.py", "put"], "itself") +
+            with_ucx("Open MPI, mpi_one_sided.py get (ours)", "openmpi-bin",
+                     ["/usr/bin/python3", "/lab/mpi_one_sided.py", "get"], "itself"))
 
 
 def fi_pingpong():
@@ -158,12 +196,15 @@ APPS = {"perftest": perftest, "ibverbs": ibverbs, "pyverbs": pyverbs,
 
 
 def consent(is_given):
-    """The administrator's switch of each exporter."""
+    """The administrator's switch of each exporter, on each machine."""
     for name in ("GPU0", "GPU1"):
         path = f"/sys/bus/pci/devices/{os.environ.get(name)}/p2pdma/peer_access"
         if os.path.exists(path):
             with open(path, "w", encoding="ascii") as file:
-                file.write("1" if is_given else "0")
+                file.write(str(int(is_given)))
+            for host in HOSTS[1:]:
+                subprocess.run(
+                    [*REMOTE, host, f"echo {int(is_given)} >{path}"], check=True)
 
 
 def listens(port):
@@ -177,11 +218,15 @@ def listens(port):
     return False
 
 
+def environment_of(program):
+    """Return the variables that a program of it runs with."""
+    return os.environ | program.env | {
+        "LD_PRELOAD": LIBRARY, "VRAM_MALLOC_DEVICE": os.environ["GPU0"], "RDMA": CLIENT}
+
+
 def run(program):
     """Return the output of each of its commands, and whether all succeeded."""
-    environment = os.environ | program.env | {
-        "LD_PRELOAD": LIBRARY, "VRAM_MALLOC_DEVICE": os.environ["GPU0"], "RDMA": CLIENT}
-    children = []
+    environment, children = environment_of(program), []
     for number, command in enumerate(program.commands, 1):
         if program.check in ("client", "server"):
             environment["VRAM_MALLOC_PATTERN"] = str(number)
@@ -235,15 +280,16 @@ def driver(bdf):
     return os.path.basename(os.path.realpath(f"/sys/bus/pci/devices/{bdf}/driver"))
 
 
-def count(program, said):
+def count(program, said, machine=""):
     """Return what the library says of the regions of the program's kind."""
-    return {name: sum(int(match[column]) for text in said
-                      for match in REGION.finditer(text) if match[1] == program.kind)
+    lines = [line for text in said for line in text.splitlines() if machine in line]
+    return {name: sum(int(match[column]) for line in lines
+                      for match in REGION.finditer(line) if match[1] == program.kind)
             for column, name in enumerate(COLUMNS, 2)}
 
 
 def complaint(program, is_given, pages, data):
-    """Return what is not as it should be, or nothing."""
+    """Return what is not as it should be on a machine, or nothing."""
     if data == "no":
         return "it failed, or its data were wrong"
     if not pages["placed"]:
@@ -269,7 +315,9 @@ def measure(program):
         if row["right"] != "no":
             row["right"] = data
         row[word] = pages
-        why = complaint(program, is_given, pages, data)
+        why = ""
+        for machine in program.machines:
+            why = why or complaint(program, is_given, count(program, said, machine), data)
         if why:
             row["wrong"].append(why)
         if why or os.environ.get("APP_VERBOSE"):
@@ -286,7 +334,8 @@ def measure(program):
 
 def main():
     """Run what the argument names."""
-    programs = APPS[sys.argv[1]]()
+    programs = [program for program in APPS[sys.argv[1]]()
+                if fnmatch.fnmatch(program.name, (sys.argv[2:] or ["*"])[0])]
     print("| program | version | region | data right | placed | moved: off | on "
           "| aliased: off | on | left: off | on |")
     print("|---|---|---|---|---|---|---|---|---|---|---|", flush=True)
@@ -297,6 +346,8 @@ def main():
                    "importer": "mlx5" if "RDMA" in os.environ else "rxe",
                    "rows": rows}, file, indent=1)
     wrong = sum(bool(row["wrong"]) for row in rows)
+    if not rows:
+        sys.exit(f"no program {sys.argv[2]}")
     if wrong:
         print(f"{wrong} of {len(programs)} programs: not as they should be")
     else:
