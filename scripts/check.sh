@@ -81,6 +81,7 @@ ktap_test pyflakes check_python
 ktap_suite kernel-selftest kernel/selftest.sh
 ktap_test "code quoted in docs" scripts/anchors.sh
 ktap_test "commits and tests named in docs" scripts/named.sh
+ktap_test "vram-malloc's headers are the kernel's" tools/vram-malloc/tests/headers.sh
 ktap_test "commands in docs are tagged" docs/run.sh --list
 ktap_suite docs-run docs/run-selftest.sh
 ktap_suite docs-programs docs/programs-selftest.sh

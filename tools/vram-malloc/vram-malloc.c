@@ -19,7 +19,6 @@
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
-#include <glob.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -65,35 +64,9 @@ static bool quiet(void)
 	return getenv("VRAM_MALLOC_QUIET");
 }
 
-/* The first device of a driver that is known */
-static int find_device(char *bdf, size_t size)
-{
-	static const char *const drivers[] = { "ivgpu", "nouveau", "xe" };
-	const char *name = getenv("VRAM_MALLOC_DEVICE");
-	char path[64];
-	size_t i;
-	glob_t g;
-
-	if (name) {
-		snprintf(bdf, size, "%s", name);
-		return 0;
-	}
-	for (i = 0; i < sizeof(drivers) / sizeof(*drivers); i++) {
-		snprintf(path, sizeof(path), "/sys/bus/pci/drivers/%s/0*",
-			 drivers[i]);
-		if (glob(path, 0, NULL, &g))
-			continue;
-		snprintf(bdf, size, "%s", strrchr(g.gl_pathv[0], '/') + 1);
-		globfree(&g);
-		return 0;
-	}
-	return -ENODEV;
-}
-
 static void open_device(void)
 {
 	const char *pattern = getenv("VRAM_MALLOC_PATTERN");
-	char bdf[32] = "";
 	int ret;
 
 	/* A device belongs to the process that opened it. */
@@ -105,13 +78,11 @@ static void open_device(void)
 	if (state != CLOSED)
 		return;
 	seed = pattern ? strtoull(pattern, NULL, 10) % 16 : 0;
-	ret = find_device(bdf, sizeof(bdf));
-	if (!ret)
-		ret = exporter_open(&device, bdf);
+	ret = device_open(&device);
 	state = ret ? ABSENT : OPEN;
 	if (ret) {
-		say("no device%s%s: %s; memory stays in RAM", *bdf ? " " : "",
-		    bdf, strerror(-ret));
+		say("no device%s%s: %s; memory stays in RAM",
+		    *device.bdf ? " " : "", device.bdf, strerror(-ret));
 		return;
 	}
 	traced = decisions_open();

@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct exporter;
 struct ibv_mr;
 
 /**
@@ -49,6 +50,9 @@ struct region {
 
 /* One line on stderr, with the name of the library */
 void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* The device to use, as the environment says, or the first that is found */
+int device_open(struct exporter *device);
 
 /* The decisions of the kernel about pages of this process, from its trace */
 int decisions_open(void);

@@ -11,6 +11,7 @@ root=$(cd "$here/../../.." && pwd)
 . "$root/scripts/ktap.sh"
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
+shared=kernel/files/tools/testing/selftests/hmm_alias
 cc=(gcc -std=gnu11 -Wall -Wextra -Werror -g -I"$here/..")
 library=$root/build/tools/vram-malloc.so
 
@@ -24,6 +25,18 @@ build() {
 	"${cc[@]}" -rdynamic -o "$tmp/program" "$here"/{program,work}.c "$tmp/libibverbs.so.1"
 	"${cc[@]}" -shared -fPIC -o "$tmp/plugin.so" "$here/work.c" "$tmp/libibverbs.so.1"
 	"${cc[@]}" -o "$tmp/loader" "$here/program.c"
+}
+
+# Of the kernel, only files of this repository are needed, and of the host no header
+# of drm.
+builds_alone() {
+	local clone=$tmp/clone
+	mkdir "$clone"
+	(cd "$root" && cp -r --parents VERSION tools/flags.mk tools/vram-malloc \
+		kernel/files/drivers/gpu/drm/ivgpu/ivgpu_ioctl.h "$shared" "$clone") &&
+		make -s -C "$clone/tools/vram-malloc" all install DESTDIR="$tmp/dest" \
+			PREFIX=/usr &&
+		[ -x "$tmp/dest/usr/lib/vram-malloc.so" ]
 }
 
 # own LINES ARG [PROGRAM]: the program has its own exit code and output, and so many
@@ -41,6 +54,7 @@ own() {
 ktap_begin
 ktap_need build build
 ktap_suite unit "$tmp/unit"
+ktap_test "built without the kernel" builds_alone
 ktap_test "a program that registers, without a device" own 1 registers
 ktap_test "a program that does not register" own 1 nothing
 ktap_test "a program that forks" own 2 fork
