@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The device that memory is moved to: which one it is. */
+/* The device that memory is moved to: which one it is, and whether it is still there. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+
+#include <drm/drm.h>
 
 #include "exporter.h"
 #include "vram-malloc.h"
@@ -42,4 +45,12 @@ int device_open(struct exporter *device)
 	memset(device, 0, sizeof(*device));
 	ret = device_find(device->bdf, sizeof(device->bdf));
 	return ret ? ret : exporter_open(device, device->bdf);
+}
+
+/* All ioctls of DRM say so, before they look at what they are given. */
+bool device_gone(const struct exporter *device)
+{
+	struct drm_version version = { 0 };
+
+	return ioctl(device->fd, DRM_IOCTL_VERSION, &version) && errno == ENODEV;
 }

@@ -33,6 +33,7 @@
 #include "vram-malloc.h"
 
 #define EXPORT		__attribute__((visibility("default")))
+#define PINNED_WORDS	"; pinned: it is in RAM from its registration on"
 
 #undef ibv_reg_mr
 #undef ibv_reg_mr_iova
@@ -42,6 +43,7 @@ static struct region *regions;		/* all that follows: with @lock */
 static unsigned int numbers;
 static struct exporter device;
 static enum { CLOSED, OPEN, ABSENT } state;
+static bool told;			/* that something was not moved */
 static int traced = -ENOENT;
 static pid_t owner;
 static uint64_t seed;
@@ -73,6 +75,7 @@ static void open_device(void)
 	if (owner != getpid()) {
 		regions = NULL;
 		state = CLOSED;
+		told = false;
 		owner = getpid();
 	}
 	if (state != CLOSED)
@@ -106,11 +109,20 @@ static void count_decision(uintptr_t addr, size_t pages, bool granted)
 	}
 }
 
+/* It does not come back for a file that is open. */
+static void lose_device(void)
+{
+	state = ABSENT;
+	say("%s is gone; memory is in RAM, and stays there", device.bdf);
+}
+
 /* What has happened up to now */
 static void look(void)
 {
 	struct region *region;
 
+	if (state == OPEN && device_gone(&device))
+		lose_device();
 	if (!traced)
 		traced = decisions_read(count_decision);
 	for (region = regions; region; region = region->next)
@@ -125,22 +137,28 @@ static void region_free(struct region *region)
 
 static void place(struct region *region)
 {
-	long before = exporter_pages(region->start, region->size), after;
-	int ret = device.ops->place(&device, region->start, region->size);
+	size_t pages = region->size / PAGE;
+	long before, after;
+	int ret;
 
-	if (ret)
-		say("region %u: cannot be moved to %s: %s", region->number,
-		    device.bdf, strerror(-ret));
-	/* It does not come back for a file that is open. */
-	if (ret == -ENODEV) {
-		state = ABSENT;
+	if (state != OPEN)
 		return;
-	}
-	/* After another error, a part of it may be there. */
+	before = exporter_pages(region->start, region->size);
+	ret = device.ops->place(&device, region->start, region->size);
+	/* After an error, a part of it may be there. */
 	after = exporter_pages(region->start, region->size);
 	if (before >= 0 && after > before)
 		region->placed += after - before;
 	region->there = after;
+	if (ret == -ENODEV) {
+		lose_device();
+	} else if (!told && (ret || (after >= 0 && (size_t)after < pages))) {
+		told = true;
+		say("region %u: %ld of %zu pages are on %s, the others stay in "
+		    "RAM: %s", region->number, after > 0 ? after : 0, pages,
+		    device.bdf,
+		    ret ? strerror(-ret) : "it is full, or they are in use");
+	}
 }
 
 /* What is about to be registered. NULL: it is none of ours */
@@ -195,6 +213,7 @@ static void region_add(struct region *region, struct ibv_mr *mr)
 
 static void region_report(const struct region *region)
 {
+	const char *pinned = region->on_demand ? "" : PINNED_WORDS;
 	size_t pages = region->size / PAGE, aliased = 0, there, i, gone;
 	char text[128];
 
@@ -208,11 +227,13 @@ static void region_report(const struct region *region)
 		 region->on_demand ? "on-demand" : "pinned", pages);
 	if (region->there < 0 || traced)
 		say("%s, placed on the device; what became of them is root's "
-		    "to know (%s)", text,
-		    strerror(region->there < 0 ? -region->there : -traced));
+		    "to know (%s)%s", text,
+		    strerror(region->there < 0 ? -region->there : -traced),
+		    pinned);
 	else
-		say("%s, placed %zu, aliased %zu, moved %zu, left %zu, there %zu",
-		    text, region->placed, aliased, region->moved, gone, there);
+		say("%s, placed %zu, aliased %zu, moved %zu, left %zu, "
+		    "there %zu%s", text, region->placed, aliased, region->moved,
+		    gone, there, pinned);
 }
 
 /* It is about to be registered no more. Its memory is still there. */

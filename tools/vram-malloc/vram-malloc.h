@@ -53,6 +53,8 @@ void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* The device to use, as the environment says, or the first that is found */
 int device_open(struct exporter *device);
+/* Its driver was unbound, or it was removed, since then */
+bool device_gone(const struct exporter *device);
 
 /* The decisions of the kernel about pages of this process, from its trace */
 int decisions_open(void);

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # unit.sh: vram-malloc.so on a machine without a device: its parts with ASan and
-# UBSan, and preloaded into a program whose libibverbs is a fake. KTAP.
+# UBSan, and preloaded into a program whose libibverbs is a fake, and with it a device
+# that is one. KTAP.
 
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -14,6 +15,7 @@ trap 'rm -rf "$tmp"' EXIT
 shared=kernel/files/tools/testing/selftests/hmm_alias
 cc=(gcc -std=gnu11 -Wall -Wextra -Werror -g -I"$here/..")
 library=$root/build/tools/vram-malloc.so
+pinned='; pinned: it is in RAM from its registration on'
 
 build() {
 	make -s -C "$here/.."
@@ -22,6 +24,8 @@ build() {
 		"$here"/{unit.c,../pattern.c,../decisions.c}
 	"${cc[@]}" -shared -fPIC -Wl,-soname,libibverbs.so.1 -o "$tmp/libibverbs.so.1" \
 		"$here/fake.c"
+	"${cc[@]}" -I"$root/$shared" -shared -fPIC -pthread -fvisibility=hidden \
+		-o "$tmp/on-fake.so" "$here"/{fake_device.c,../vram-malloc.c,../pattern.c}
 	"${cc[@]}" -rdynamic -o "$tmp/program" "$here"/{program,work}.c "$tmp/libibverbs.so.1"
 	"${cc[@]}" -shared -fPIC -o "$tmp/plugin.so" "$here/work.c" "$tmp/libibverbs.so.1"
 	"${cc[@]}" -o "$tmp/loader" "$here/program.c"
@@ -51,6 +55,22 @@ own() {
 		{ [ "$2" = nothing ] || [ "$(cat "$tmp/out")" = mine ]; }
 }
 
+# says ENV LINE...: on a device that is a fake, with ENV, the library says these lines
+says() {
+	local library=$tmp/on-fake.so env=$1 line
+	shift
+	for line; do
+		echo "vram-malloc: $line"
+	done >"$tmp/want"
+	(for word in $env; do
+		export "${word?}"
+	done; own $# registers) && diff "$tmp/want" "$tmp/err"
+}
+
+region='region 1: 65536 bytes, pinned: 16 pages'
+none='aliased 0, moved 0'
+gone='ffff:00:00.0 is gone; memory is in RAM, and stays there'
+
 ktap_begin
 ktap_need build build
 ktap_suite unit "$tmp/unit"
@@ -60,4 +80,12 @@ ktap_test "a program that does not register" own 1 nothing
 ktap_test "a program that forks" own 2 fork
 PLUGIN=$tmp/plugin.so ktap_test "a plugin that registers" own 1 registers loader
 PLUGIN=$tmp/plugin.so ktap_test "a plugin, and a fork" own 2 fork loader
+ktap_test "a region" says '' "$region, placed 16, $none, left 0, there 16$pinned"
+ktap_test "a region, quietly" says VRAM_MALLOC_QUIET=1
+ktap_test "no room" says FAKE=full \
+	"region 1: 3 of 16 pages are on ffff:00:00.0, the others stay in RAM: it is full, or they are in use" \
+	"$region, placed 3, $none, left 0, there 3$pinned"
+ktap_test "the device goes, and nothing is registered any more" says FAKE=gone \
+	"$gone" "$region, placed 16, $none, left 16, there 0$pinned"
+ktap_test "the device goes, quietly" says 'FAKE=gone VRAM_MALLOC_QUIET=1' "$gone"
 ktap_end

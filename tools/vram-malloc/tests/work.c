@@ -10,7 +10,7 @@ int work(void);
 
 int work(void)
 {
-	static char buffer[65536];
+	static char buffer[65536] __attribute__((aligned(4096)));
 	struct ibv_mr *mr;
 
 	memset(buffer, 0x5a, sizeof(buffer));

@@ -20,4 +20,18 @@
 #define DRM_IOW(nr, type)	_IOW('d', nr, type)
 #define DRM_IOWR(nr, type)	_IOWR('d', nr, type)
 
+struct drm_version {
+	int version_major;
+	int version_minor;
+	int version_patchlevel;
+	__kernel_size_t name_len;
+	char *name;
+	__kernel_size_t date_len;
+	char *date;
+	__kernel_size_t desc_len;
+	char *desc;
+};
+
+#define DRM_IOCTL_VERSION	DRM_IOWR(0x00, struct drm_version)
+
 #endif /* VRAM_MALLOC_DRM_H */
