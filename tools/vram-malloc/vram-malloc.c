@@ -135,6 +135,11 @@ static void region_free(struct region *region)
 	free(region);
 }
 
+static bool on_demand(const struct region *region)
+{
+	return region->access & IBV_ACCESS_ON_DEMAND;
+}
+
 static void place(struct region *region)
 {
 	size_t pages = region->size / PAGE;
@@ -178,7 +183,7 @@ static struct region *region_new(void *addr, size_t length, int access)
 	region->start = (char *)start;
 	region->size = ((uintptr_t)addr + length - start + PAGE - 1) &
 		       ~(PAGE - 1);
-	region->on_demand = access & IBV_ACCESS_ON_DEMAND;
+	region->access = access;
 	region->aliased = calloc(region->size / PAGE, 1);
 	pthread_mutex_lock(&lock);
 	open_device();
@@ -213,7 +218,7 @@ static void region_add(struct region *region, struct ibv_mr *mr)
 
 static void region_report(const struct region *region)
 {
-	const char *pinned = region->on_demand ? "" : PINNED_WORDS;
+	const char *pinned = on_demand(region) ? "" : PINNED_WORDS;
 	size_t pages = region->size / PAGE, aliased = 0, there, i, gone;
 	char text[128];
 
@@ -224,7 +229,7 @@ static void region_report(const struct region *region)
 	gone = region->placed > gone ? region->placed - gone : 0;
 	snprintf(text, sizeof(text), "region %u: %zu bytes, %s: %zu pages",
 		 region->number, region->length,
-		 region->on_demand ? "on-demand" : "pinned", pages);
+		 on_demand(region) ? "on-demand" : "pinned", pages);
 	if (region->there < 0 || traced)
 		say("%s, placed on the device; what became of them is root's "
 		    "to know (%s)%s", text,
@@ -236,16 +241,42 @@ static void region_report(const struct region *region)
 		    gone, there, pinned);
 }
 
+/* Where it is in the list, or NULL is. With @lock */
+static struct region **region_at(struct ibv_mr *mr)
+{
+	static struct region *none;
+	struct region **at = &regions;
+
+	if (owner != getpid())
+		return &none;
+	while (*at && (*at)->mr != mr)
+		at = &(*at)->next;
+	return at;
+}
+
+/* Its access, which becomes @change first, unless that is NULL */
+static int region_access(struct ibv_mr *mr, const int *change)
+{
+	struct region *region;
+	int access = 0;
+
+	pthread_mutex_lock(&lock);
+	region = *region_at(mr);
+	if (region && change)
+		region->access = *change;
+	if (region)
+		access = region->access;
+	pthread_mutex_unlock(&lock);
+	return access;
+}
+
 /* It is about to be registered no more. Its memory is still there. */
 static void region_end(struct ibv_mr *mr)
 {
-	struct region **at = &regions, *region;
+	struct region **at, *region;
 
 	pthread_mutex_lock(&lock);
-	if (owner != getpid())
-		goto unlock;
-	while (*at && (*at)->mr != mr)
-		at = &(*at)->next;
+	at = region_at(mr);
 	region = *at;
 	if (!region)
 		goto unlock;
@@ -275,7 +306,7 @@ static void ready(bool receive)
 		for (region = regions; region; region = region->next) {
 			if (receive && region->fill && !region->filled)
 				pattern_write(region, seed);
-			if (region->on_demand)
+			if (on_demand(region))
 				place(region);
 		}
 	}
@@ -389,6 +420,35 @@ EXPORT int ibv_dereg_mr(struct ibv_mr *mr)
 
 	region_end(mr);
 	return real(mr);
+}
+
+/* Other memory is another region, with a number and a line of its own. */
+EXPORT int ibv_rereg_mr(struct ibv_mr *mr, int flags, struct ibv_pd *pd,
+			void *addr, size_t length, int access)
+{
+	int (*real)(struct ibv_mr *, int, struct ibv_pd *, void *, size_t, int) =
+		next("ibv_rereg_mr");
+	const int *change = flags & IBV_REREG_MR_CHANGE_ACCESS ? &access : NULL;
+	bool moves = flags & IBV_REREG_MR_CHANGE_TRANSLATION;
+	struct region *region = NULL;
+	int ret;
+
+	if (moves)
+		region = region_new(addr, length,
+				    change ? access : region_access(mr, NULL));
+	depth++;
+	ret = real(mr, flags, pd, addr, length, access);
+	depth--;
+	/* With this error, @mr has what was asked for. */
+	if (ret && ret != IBV_REREG_MR_ERR_DO_FORK_OLD) {
+		region_add(region, NULL);
+	} else if (moves) {
+		region_end(mr);
+		region_add(region, mr);
+	} else {
+		region_access(mr, change);
+	}
+	return ret;
 }
 
 EXPORT int ibv_modify_qp(struct ibv_qp *qp, struct ibv_qp_attr *attr, int mask)

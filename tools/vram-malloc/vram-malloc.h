@@ -22,7 +22,7 @@ struct ibv_mr;
  * @size: up to the end of its last page
  * @data: its own first address
  * @length: its own length
- * @on_demand: registered with IBV_ACCESS_ON_DEMAND
+ * @access: IBV_ACCESS_*
  * @fill: it shall have the pattern
  * @filled: it has it
  * @placed: pages that were moved to the device
@@ -38,7 +38,7 @@ struct region {
 	size_t size;
 	char *data;
 	size_t length;
-	bool on_demand;
+	int access;
 	bool fill;
 	bool filled;
 	size_t placed;

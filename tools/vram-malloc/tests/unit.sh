@@ -80,12 +80,19 @@ ktap_test "a program that does not register" own 1 nothing
 ktap_test "a program that forks" own 2 fork
 PLUGIN=$tmp/plugin.so ktap_test "a plugin that registers" own 1 registers loader
 PLUGIN=$tmp/plugin.so ktap_test "a plugin, and a fork" own 2 fork loader
+REREG=1 ktap_test "a program that registers again, without a device" own 1 registers
 ktap_test "a region" says '' "$region, placed 16, $none, left 0, there 16$pinned"
 ktap_test "a region, quietly" says VRAM_MALLOC_QUIET=1
-ktap_test "no room" says FAKE=full \
+ktap_test "a region that is registered again" says REREG=1 \
+	"$region, placed 16, $none, left 0, there 16$pinned" \
+	"region 3: 32768 bytes, on-demand: 8 pages, placed 0, $none, left 0, there 8"
+ktap_test "no room, said once" says 'FAKE=full REREG=1' \
 	"region 1: 3 of 16 pages are on ffff:00:00.0, the others stay in RAM: it is full, or they are in use" \
-	"$region, placed 3, $none, left 0, there 3$pinned"
+	"$region, placed 3, $none, left 0, there 3$pinned" \
+	"region 3: 32768 bytes, on-demand: 8 pages, placed 0, $none, left 0, there 3"
 ktap_test "the device goes, and nothing is registered any more" says FAKE=gone \
+	"$gone" "$region, placed 16, $none, left 16, there 0$pinned"
+ktap_test "the device goes before another region" says 'FAKE=gone REREG=1' \
 	"$gone" "$region, placed 16, $none, left 16, there 0$pinned"
 ktap_test "the device goes, quietly" says 'FAKE=gone VRAM_MALLOC_QUIET=1' "$gone"
 ktap_end
