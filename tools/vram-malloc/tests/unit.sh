@@ -32,7 +32,7 @@ build() {
 }
 
 # Of the kernel, only files of this repository are needed, and of the host no header
-# of drm.
+# of drm. It is installed with its manual page.
 builds_alone() {
 	local clone=$tmp/clone
 	mkdir "$clone"
@@ -40,7 +40,8 @@ builds_alone() {
 		kernel/files/drivers/gpu/drm/ivgpu/ivgpu_ioctl.h "$shared" "$clone") &&
 		make -s -C "$clone/tools/vram-malloc" all install DESTDIR="$tmp/dest" \
 			PREFIX=/usr &&
-		[ -x "$tmp/dest/usr/lib/vram-malloc.so" ]
+		[ -x "$tmp/dest/usr/lib/vram-malloc.so" ] &&
+		[ -f "$tmp/dest/usr/share/man/man8/vram-malloc.so.8" ]
 }
 
 # own LINES ARG [PROGRAM]: the program has its own exit code and output, and so many
