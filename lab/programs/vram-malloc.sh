@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# vram-malloc.sh: what vram-malloc.so does when something is missing: the program
-# has its own result, and the library says one line. KTAP.
+# vram-malloc.sh [TEST]...: what vram-malloc.so does when something is missing: the
+# program has its own result, and the library says one line. KTAP. Without arguments:
+# all of them.
 #
 # RDMA is the client's device and RDMA_PEER the server's (default: rxe0).
 
@@ -23,6 +24,20 @@ lines() {
 	[ "$got" -eq "$1" ] || { cat "$2"; echo "$got lines, not $1"; return 1; }
 }
 
+# says WORDS [LINES]: both sides have one line of the library with these words, and
+# so many lines of it in all
+says() {
+	local file
+	for file in /tmp/server /tmp/client; do
+		[ "$(grep -c "vram-malloc: .*$1" "$file")" -eq 1 ] || {
+			cat "$file"
+			echo "$file has not one line '$1'"
+			return 1
+		}
+		lines "${2:-1}" "$file" || return
+	done
+}
+
 # pair ENV... -- OPTION...: ib_read_bw with the library on both sides
 pair() {
 	local env=() server rc=0
@@ -32,12 +47,13 @@ pair() {
 	done
 	shift
 	port=$((port + 1))
-	env "${env[@]}" LD_PRELOAD=$library timeout 100 ib_read_bw -F -p "$port" \
-		-d "$RDMA_PEER" "$@" >/tmp/server 2>&1 &
+	env "${env[@]}" LD_PRELOAD=$library \
+		timeout 100 ib_read_bw -F -p "$port" -d "$RDMA_PEER" "$@" >/tmp/server 2>&1 &
 	server=$!
 	listens "$port" || echo 'the server does not listen'
-	env "${env[@]}" LD_PRELOAD=$library timeout 100 ib_read_bw -F -p "$port" \
-		-d "$RDMA" "$@" 127.0.0.1 >/tmp/client 2>&1 || rc=$?
+	env "${env[@]}" LD_PRELOAD=$library \
+		timeout 100 ib_read_bw -F -p "$port" -d "$RDMA" "$@" 127.0.0.1 \
+		>/tmp/client 2>&1 || rc=$?
 	wait "$server" || rc=$((rc ? rc : $?))
 	[ "$rc" -eq 0 ] || cat /tmp/server /tmp/client
 	return "$rc"
@@ -55,8 +71,7 @@ no_libibverbs() {
 
 no_device() {
 	pair VRAM_MALLOC_DEVICE=ffff:1f:1f.7 -- --odp -s 65536 -n 50 &&
-		lines 1 /tmp/client && lines 1 /tmp/server &&
-		grep -q 'no device ffff:1f:1f.7' /tmp/client
+		says 'no device ffff:1f:1f.7'
 }
 
 # No device has a driver that the library knows.
@@ -65,8 +80,8 @@ no_exporter() {
 	for gpu in "$GPU0" "$GPU1"; do
 		echo "$gpu" >/sys/bus/pci/drivers/ivgpu/unbind || rc=1
 	done
-	pair -- --odp -s 65536 -n 50 && lines 1 /tmp/client && lines 1 /tmp/server &&
-		grep -q 'no device: No such device; memory stays in RAM' /tmp/client || rc=1
+	pair -- --odp -s 65536 -n 50 &&
+		says 'no device: No such device; memory stays in RAM' || rc=1
 	for gpu in "$GPU0" "$GPU1"; do
 		echo "$gpu" >/sys/bus/pci/drivers/ivgpu/bind || rc=1
 	done
@@ -78,31 +93,66 @@ quiet() {
 		lines 0 /tmp/client
 }
 
-# The memory of both together, 280 MB, is more than the device has: what does not
-# fit stays in RAM, and nobody notices.
-out_of_vram() {
-	pair VRAM_MALLOC_DEVICE="$GPU0" -- --odp -s 70000000 -n 5 &&
-		grep -q 'placed [1-9]' /tmp/client
+# registers LINES ARG...: registers.py with the library, which has so many lines
+registers() {
+	local rc=0
+	VRAM_MALLOC_DEVICE="$GPU0" LD_PRELOAD=$library timeout 300 /lab/registers.py "${@:2}" \
+		>/tmp/out 2>&1 || rc=$?
+	cat /tmp/out
+	[ "$rc" -eq 0 ] && lines "$1" /tmp/out
 }
 
-# Memory of a device that goes away in the middle comes back to RAM. The program is
-# still running then: the server ends after it, and the bind is the last.
+# The device has 256 MiB. What does not fit stays in RAM, and of two lines one says so.
+out_of_vram() {
+	registers 2 280 &&
+		grep -q 'region 1: [1-9][0-9]* of 71680 pages are on .*, the others stay in RAM' \
+			/tmp/out &&
+		grep -q '71680 pages, placed [1-9]' /tmp/out
+}
+
+# One process takes the room of another. All was there, so each has the line of its
+# region alone.
+evicted() {
+	registers 2 200 /lab/registers.py 200 &&
+		[ "$(grep -c 'placed 51200, .* there 51200$' /tmp/out)" -eq 1 ] &&
+		grep -q 'placed 51200, .* left [1-9].* there ' /tmp/out
+}
+
+# sent: packets of the device that has the server
+sent() {
+	cat "/sys/class/infiniband/$RDMA_PEER/ports/1/hw_counters/sent_pkts"
+}
+
+# unbind DRIVER MORE: once so many packets more were sent
+unbind() {
+	local until=$(($(sent) + $2))
+	for _ in {1..600}; do
+		[ "$(sent)" -lt "$until" ] || break
+		sleep 0.1
+	done
+	echo "$GPU0" >"$1/unbind" && date +%s
+}
+
+# Memory of a device that goes away in the middle of transfers comes back to RAM. The
+# program is still running then: the server ends after it, and the bind is the last.
 unbound() {
 	local driver rc=0 unbinder
 	driver=$(readlink -f "/sys/bus/pci/devices/$GPU0/driver")
-	(sleep 4 && echo "$GPU0" >"$driver/unbind" && date +%s) >/tmp/gone &
+	unbind "$driver" 2000 >/tmp/gone &
 	unbinder=$!
 	pair VRAM_MALLOC_DEVICE="$GPU0" -- --odp -s 1048576 -D 8 || rc=$?
 	[ -s /tmp/gone ] || { echo 'the program had ended before'; rc=1; }
 	wait "$unbinder" || rc=1
 	[ ! -e "/sys/bus/pci/devices/$GPU0/driver" ] || rc=1
 	echo "$GPU0" >"$driver/bind"
-	return "$rc"
+	[ "$rc" -eq 0 ] && says "$GPU0 is gone; memory is in RAM, and stays there" 2 &&
+		says 'placed [1-9].* there 0' 2
 }
 
-tests=(never_registers no_libibverbs no_device quiet out_of_vram unbound no_exporter)
+[ $# -gt 0 ] || set -- never_registers no_libibverbs no_device quiet out_of_vram \
+	evicted unbound no_exporter
 ktap_begin
-for test in "${tests[@]}"; do
+for test; do
 	ktap_test "$test" "$test"
 done
 ktap_end
