@@ -3,7 +3,8 @@
 #
 # vram-malloc.sh [TEST]...: what vram-malloc.so does when something is missing: the
 # program has its own result, and the library says one line. KTAP. Without arguments:
-# all of them.
+# the tests for rxe. Those whose names begin with no_odp are for a device that has no
+# on-demand paging.
 #
 # RDMA is the client's device and RDMA_PEER the server's (default: rxe0).
 
@@ -14,6 +15,7 @@ set -u
 . /lab/listens.sh
 : "${RDMA:=rxe0}" "${RDMA_PEER:=$RDMA}"
 library=/tests/vram-malloc.so
+preload=$library
 port=18600
 
 # lines WANT FILE: so many lines are the library's
@@ -38,7 +40,8 @@ says() {
 	done
 }
 
-# pair ENV... -- OPTION...: ib_read_bw with the library on both sides
+# pair ENV... -- OPTION...: ib_read_bw with the library on both sides. With pattern=1
+# each fills its memory with another pattern.
 pair() {
 	local env=() server rc=0
 	while [ "$1" != -- ]; do
@@ -47,11 +50,11 @@ pair() {
 	done
 	shift
 	port=$((port + 1))
-	env "${env[@]}" LD_PRELOAD=$library \
+	env "${env[@]}" ${pattern:+VRAM_MALLOC_PATTERN=1} LD_PRELOAD="$preload" \
 		timeout 100 ib_read_bw -F -p "$port" -d "$RDMA_PEER" "$@" >/tmp/server 2>&1 &
 	server=$!
 	listens "$port" || echo 'the server does not listen'
-	env "${env[@]}" LD_PRELOAD=$library \
+	env "${env[@]}" ${pattern:+VRAM_MALLOC_PATTERN=2} LD_PRELOAD="$preload" \
 		timeout 100 ib_read_bw -F -p "$port" -d "$RDMA" "$@" 127.0.0.1 \
 		>/tmp/client 2>&1 || rc=$?
 	wait "$server" || rc=$((rc ? rc : $?))
@@ -147,6 +150,40 @@ unbound() {
 	echo "$GPU0" >"$driver/bind"
 	[ "$rc" -eq 0 ] && says "$GPU0 is gone; memory is in RAM, and stays there" 2 &&
 		says 'placed [1-9].* there 0' 2
+}
+
+# Pinned memory is read as ever, from RAM, and the region's line says why. The second
+# line is about the pattern.
+no_odp_pinned() {
+	local words=' words [0-9]* are its own, [1-9][0-9]* the peer.s in their order, 0 neither'
+	pattern=1 pair VRAM_MALLOC_DEVICE="$GPU0" -- -s 65536 -n 50 &&
+		says 'pinned: 32 pages, placed [1-9].* there 0; pinned: it is in RAM from its registration on' 2 &&
+		{ grep -q "$words" /tmp/client || { cat /tmp/client; false; }; }
+}
+
+# own: what both sides have said, without the library
+own() {
+	sed -e '/^vram-malloc: /d' -e 's/vram-malloc: .*//' /tmp/server /tmp/client
+}
+
+# What ends with an error of the program's own ends in the same way with the library.
+no_odp_refused() {
+	local alone=0 rc=0 said
+	preload='' pair -- --odp -s 65536 -n 50 || alone=$?
+	said=$(own)
+	pair VRAM_MALLOC_DEVICE="$GPU0" -- --odp -s 65536 -n 50 || rc=$?
+	echo "it ends with $alone, and with the library with $rc"
+	[ "$alone" -ne 0 ] && [ "$rc" -eq "$alone" ] && [ "$(own)" = "$said" ] &&
+		[[ $said == *'does not support On-Demand Paging'* ]] &&
+		says 'no memory region was registered'
+}
+
+# peerfault is a program of the guest, not of the root.
+no_odp_topo() {
+	/usr/sbin/chroot /proc/1/root /tests/peerfault topo >/tmp/topo || return
+	cat /tmp/topo
+	grep -qE "^$RDMA +[0-9a-f:.]+ +no " /tmp/topo &&
+		grep -qE "^$GPU0 +$RDMA .* no: importer cannot fault" /tmp/topo
 }
 
 [ $# -gt 0 ] || set -- never_registers no_libibverbs no_device quiet out_of_vram \
