@@ -61,6 +61,14 @@ struct drm_ivgpu_info {
  * cannot be in VRAM (file pages, pinned pages) stay where they are.
  * IVGPU_PLACE_RAM moves only pages that are in this device's VRAM.
  *
+ * Memory moves in chunks. IVGPU_PLACE_VRAM moves nothing beside the range: of
+ * the range, aligned chunks of 2 MiB, where these do not fit of 64 KiB, and
+ * single pages at last. A chunk moves as a whole or not at all, so that one page
+ * which is pinned keeps the other 511 of its 2 MiB in RAM. It also comes back as
+ * a whole, pages outside of the range included: when a CPU touches one of its
+ * pages, when a device does that has no alias, for IVGPU_PLACE_RAM, and when
+ * VRAM is needed.
+ *
  * Errors: EINVAL (flags, where, zero or unaligned addr or size), EFAULT (the
  * range is not wholly user address space or overflows), EXDEV (called by a
  * process other than the one that opened the file), ENODEV (unplugged),
