@@ -7,7 +7,7 @@
 #include "mlx5.h"
 
 enum { MODE_PA = 0, MODE_MTT = 1, MODE_KLM = 2, MODE_KSM = 3, ATS = 1 };
-enum { MTT_READ = 1, MTT_WRITE = 2, DEPTH_MAX = 6, XLT_MAX = 64 << 20,
+enum { MTT_READ = 1, MTT_WRITE = 2, DEPTH_MAX = 6, XLT_MAX = 128 << 20,
        XLT_ALL_MAX = 1 << 30, MKEYS_MAX = 1 << 20 };
 
 static unsigned mkc_mode(const void *c)
