@@ -119,6 +119,38 @@ TEST_F(rdma_life, mremap)
 	munmap(map, map_size);
 }
 
+/* Away and back: the MR sees it again. Meanwhile nobody has the old place. */
+TEST_F(rdma_life, mremap_back)
+{
+	struct rdma_env *env = &self->env;
+	struct drm_ivgpu_counters d;
+	unsigned char *away;
+	size_t map_size;
+	void *map;
+
+	away = map_aligned(SIZE, false, &map, &map_size);
+	ASSERT_NE(NULL, away);
+	ASSERT_EQ(away, mremap(env->mem, SIZE, SIZE,
+			       MREMAP_MAYMOVE | MREMAP_FIXED, away));
+	ASSERT_EQ(env->mem, mmap(env->mem, SIZE, PROT_NONE,
+				 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
+				 0));
+	EXPECT_EQ(IBV_WC_REM_ACCESS_ERR, rdma_env_write(env, 0, SIZE, 3));
+	ASSERT_EQ(0, rdma_env_reconnect(env));
+	ASSERT_EQ(env->mem, mremap(away, SIZE, SIZE,
+				   MREMAP_MAYMOVE | MREMAP_FIXED, env->mem));
+
+	EXPECT_EQ(0, rdma_env_read(env, 0, SIZE));
+	EXPECT_EQ(0, rdma_env_write(env, 5, SIZE - 7, 4));
+	if (variant->consent) {
+		ASSERT_EQ(0, rdma_env_delta(env, &d));
+		EXPECT_EQ(0, d.pages_to_ram);
+		EXPECT_EQ(0, rdma_env_vram(env, 0, SIZE));
+	}
+	EXPECT_EQ(0, rdma_env_cpu(env, 0, SIZE));
+	munmap(map, map_size);
+}
+
 TEST_F(rdma_life, madv_dontneed)
 {
 	struct rdma_env *env = &self->env;
