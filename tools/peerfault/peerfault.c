@@ -14,6 +14,7 @@ static const struct command {
 	const char *what;
 } commands[] = {
 	{ "topo", topo_main, "which devices reach whose memory, and why not" },
+	{ "pages", pages_main, "where the pages of a process are" },
 	{ "watch", watch_main, "what the kernel decides about pages, as it happens" },
 };
 

@@ -15,6 +15,7 @@ enum exit_code {
 
 /* Subcommands: argv[0] is the subcommand's name. They return an exit code. */
 int topo_main(int argc, char **argv);
+int pages_main(int argc, char **argv);
 int watch_main(int argc, char **argv);
 
 /* What a subcommand returns for options that are not its own: -h, -V, wrong ones */

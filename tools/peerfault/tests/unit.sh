@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # unit.sh: builds `peerfault` with ASan and UBSan and runs each test of
-# test_topo.py, test_verify.py and test_watch.py, and of the installation. KTAP.
+# test_topo.py, test_verify.py, test_pages.py and test_watch.py, and of the
+# installation. KTAP.
 
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -31,7 +32,7 @@ installs() {
 # Each option of the program is in the manual page, and the other way round.
 manual() {
 	{ "$PEERFAULT" --help && "$PEERFAULT" topo --help &&
-		"$PEERFAULT" watch --help; } | options >"$tmp/help"
+		"$PEERFAULT" pages --help && "$PEERFAULT" watch --help; } | options >"$tmp/help"
 	sed 's/\\-/-/g' "$here/../peerfault.8" | options >"$tmp/manual"
 	diff "$tmp/help" "$tmp/manual"
 }
@@ -42,7 +43,7 @@ options() {
 
 ktap_begin ''
 ktap_need build make -s -C "$here/.." SANITIZE=1 all "$WATCH_FEED" "$UNTRACED"
-for part in topo verify watch; do
+for part in topo verify pages watch; do
 	for test in $(python3 "$here/test_$part.py" --list); do
 		ktap_test "$test" python3 "$here/test_$part.py" -q "$test"
 	done
