@@ -6,9 +6,9 @@ usage: pyverbs_tests.py [GLOB]...
 
 A test's name is MODULE.CLASS.TEST, as in test_odp.OdpTestCase.test_odp_rc_traffic.
 Only tests that a GLOB names run, when there is one, and only those that the
-variable TEST names, when it is set. The variable RDMA names the device. A test
-that takes longer than LIMIT seconds fails. One that pyverbs.not beside this file
-names is a skip. Exit code 1: a test failed.
+variable TEST names, when it is set. The variable RDMA names the device (default:
+rxe0). A test that takes longer than LIMIT seconds fails. One that pyverbs.not beside
+this file names is a skip. Exit code 1: a test failed.
 """
 
 import fnmatch
@@ -115,7 +115,7 @@ def main():
     """Run what the arguments and TEST name."""
     globs = sys.argv[1:] or ["*"]
     wanted = os.environ.get("TEST", "*")
-    sys.argv[1:] = ["--dev", os.environ["RDMA"]]
+    sys.argv[1:] = ["--dev", os.environ.get("RDMA", "rxe0")]
     sys.path[:0] = [SOURCE, SOURCE + "/tests"]
     from args_parser import parser
     parser.parse_args()
