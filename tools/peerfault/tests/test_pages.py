@@ -16,9 +16,10 @@ import sys
 import tempfile
 import unittest
 
+import nobody
+
 PAGE = os.sysconf('SC_PAGESIZE')
 PID = 42
-NOBODY = 65534
 AT = 0x7f0000000000
 RAM, GPU, GPU2 = 0x100000, 0x3fff0000, 0x3ffe0000    # page frames
 IOMEM = [('', 0, 0xfff, 'Reserved'), ('', 0x1000, 0xbfffffff, 'System RAM'),
@@ -257,11 +258,8 @@ class Usage(unittest.TestCase):
             self.assertNotEqual(done.stderr, '')
 
     def test_ordinary_user(self):
-        user = {'user': NOBODY} if os.getuid() == 0 else {}
-        with tempfile.TemporaryDirectory() as tmp:
-            os.chmod(tmp, 0o755)
-            program = shutil.copy(os.environ['PEERFAULT'], tmp)
-            done = self.run_program('1', program=program, cwd='/', **user)
+        with nobody.program() as program:
+            done = self.run_program('1', program=program, cwd='/', **nobody.USER)
         self.assertEqual(done.returncode, 1)
         self.assertEqual(done.stdout, '')
         self.assertIn('only root can', done.stderr)

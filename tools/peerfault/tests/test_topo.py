@@ -16,7 +16,8 @@ import sys
 import tempfile
 import unittest
 
-NOBODY = 65534
+import nobody
+
 BAR = 'bar=2 size=1048576 aperture=1048576 cpu=0'
 UPSTREAM = '0000:00:01.0/0000:01:00.0'
 
@@ -232,21 +233,19 @@ class Exporters(TopoTest):
         self.switch()
         for config in self.machine.sys.glob('devices/**/config'):
             config.chmod(0)
-        user = {'user': NOBODY} if os.getuid() == 0 else {}
-        document = self.json(**user)
+        document = self.json(**nobody.USER)
         self.assertEqual(len(document['exporters']), 1)
         self.assertEqual(len(document['missing']), 1)
         self.assertIn('only root', document['missing'][0])
-        pair = self.pair('mlx5_0', **user)
+        pair = self.pair('mlx5_0', **nobody.USER)
         self.assertTrue(pair['peer_access'])
         self.assertIsNone(pair['acs_redirect'])
 
     def test_unreadable(self):
         self.switch()
         (self.machine.pci('0000:03:00.0') / 'p2pdma/bars').chmod(0)
-        user = {'user': NOBODY} if os.getuid() == 0 else {}
         self.assertIn('p2pdma/bars of 0000:03:00.0: Permission denied',
-                      self.json(**user)['missing'][0])
+                      self.json(**nobody.USER)['missing'][0])
 
 
 class Pairs(TopoTest):

@@ -8,13 +8,12 @@ unit.sh builds both and runs these; with --list, their names are printed.
 
 import json
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 import unittest
 
-NOBODY = 65534
+import nobody
+
 GPU, NIC = '0000:03:00.0', '0000:06:00.0'
 
 
@@ -158,14 +157,11 @@ class Arguments(unittest.TestCase):
             self.assertNotEqual(done.stderr, '')
 
     def test_ordinary_user(self):
-        user = {'user': NOBODY} if os.getuid() == 0 else {}
-        with tempfile.TemporaryDirectory() as tmp:
-            os.chmod(tmp, 0o755)
-            program = shutil.copy(os.environ['PEERFAULT'], tmp)
+        with nobody.program() as program:
             done = subprocess.run([program, 'watch', '-n', '1'], text=True,
                                   stdout=subprocess.PIPE,
                                   stderr=subprocess.PIPE, check=False,
-                                  timeout=60, cwd='/', **user)
+                                  timeout=60, cwd='/', **nobody.USER)
         self.assertEqual(done.returncode, 1)
         self.assertEqual(done.stdout, '')
         self.assertIn('cannot make a trace buffer (only root can)',
