@@ -24,16 +24,11 @@ const char *rdma_env_absent(void)
 	return ret == -ENODEV ? "no RDMA device with on-demand paging" : NULL;
 }
 
-static int env_open(struct rdma_env *env, bool consent, bool thp)
+int rdma_env_prepare(struct rdma_env *env, bool thp)
 {
-	size_t stage = env->size;
 	int ret;
 
-	ret = gpu_consent(consent);
-	if (!ret)
-		ret = gpu_open(&env->gpu, 0);
-	if (!ret)
-		ret = rdma_end_open(&env->own, NULL);
+	ret = rdma_end_open(&env->own, NULL);
 	if (!ret)
 		ret = rdma_peer_open(&env->peer);
 	if (!ret)
@@ -43,12 +38,26 @@ static int env_open(struct rdma_env *env, bool consent, bool thp)
 
 	env->mem = map_aligned(env->size, thp, &env->map, &env->map_size);
 	env->ref = calloc(1, env->size);
-	env->stage = mmap(NULL, stage, PROT_READ | PROT_WRITE,
+	env->stage = mmap(NULL, env->size, PROT_READ | PROT_WRITE,
 			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (!env->mem || !env->ref || env->stage == MAP_FAILED)
 		return -ENOMEM;
+	return 0;
+}
 
-	env->stage_mr = ibv_reg_mr(env->peer.pd, env->stage, stage,
+static int env_open(struct rdma_env *env, bool consent, bool thp)
+{
+	int ret;
+
+	ret = gpu_consent(consent);
+	if (!ret)
+		ret = gpu_open(&env->gpu, 0);
+	if (!ret)
+		ret = rdma_env_prepare(env, thp);
+	if (ret)
+		return ret;
+
+	env->stage_mr = ibv_reg_mr(env->peer.pd, env->stage, env->size,
 				   RDMA_ACCESS);
 	/* Before the engine fills it: registering must not be what aliases. */
 	env->mr = rdma_reg_odp(&env->own, env->mem, env->size);

@@ -50,6 +50,8 @@ struct rdma_env {
  * populated unless @thp, then it is, with huge pages, and zero.
  */
 int rdma_env_open(struct rdma_env *env, size_t size, bool consent, bool thp);
+/* Of that, what needs no privilege: both ends and @size bytes, but no MR yet */
+int rdma_env_prepare(struct rdma_env *env, bool thp);
 void rdma_env_close(struct rdma_env *env);
 
 /* After an error completion: both ends back in working order. */

@@ -60,26 +60,15 @@ static int nobody_open(struct rdma_env *env)
 	int ret = gpu_consent(true);
 
 	env->size = 16 * MIB;
-	/* The node is root's. */
+	/* The node is root's, but what RDMA does is done by who has opened it. */
 	if (!ret)
 		ret = gpu_open(&env->gpu, 0);
 	if (!ret)
 		ret = become_nobody(env->size / 2);
 	if (!ret)
-		ret = rdma_end_open(&env->own, NULL);
-	if (!ret)
-		ret = rdma_peer_open(&env->peer);
-	if (!ret)
-		ret = rdma_connect(&env->own, &env->peer);
+		ret = rdma_env_prepare(env, false);
 	if (ret)
 		return ret;
-
-	env->mem = map_aligned(env->size, false, &env->map, &env->map_size);
-	env->ref = calloc(1, env->size);
-	env->stage = mmap(NULL, env->size, PROT_READ | PROT_WRITE,
-			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (!env->mem || !env->ref || env->stage == MAP_FAILED)
-		return -ENOMEM;
 	env->stage_mr = rdma_reg_odp(&env->peer, env->stage, env->size);
 	return env->stage_mr ? 0 : -errno;
 }
