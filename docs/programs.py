@@ -5,9 +5,9 @@
 usage: programs.py [-n] [DIRECTORY...]
 
 DIRECTORY is what such a run has left (default: each build/log/demo-*-*, or machine 0
-of two there, that has rows). Its rows take the place of those of the same programs, exporter and importer
-in the table; others stay. A run that did not end, or whose rows are not as they
-should be, is an error, and nothing is written.
+of two there, that has rows). Its rows take the place of those of the same programs,
+exporter and importer in the table; others stay. A run that did not end, or whose rows
+are not as they should be, is an error, and nothing is written.
 
   -n    write nothing: print the table
 

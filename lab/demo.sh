@@ -5,7 +5,8 @@
 # (default: normal) and runs the main job: RDMA reads and writes device memory,
 # with the exporter's consent off and on. With APP, programs of Debian do that
 # (lab/programs/app.py), and docs/programs.py takes what build/log/demo-APP-TOPOLOGY
-# has then. On two machines they do it twice, by rxe and by mlx5. Exit code: that of the job, or of lab/run.sh.
+# has then. On two machines they do it twice, by rxe and by mlx5. Exit code: that of
+# the job, or of lab/run.sh.
 
 set -eu
 # shellcheck source=scripts/common.sh

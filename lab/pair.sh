@@ -52,9 +52,9 @@ esac
 mkdir -p "$dir"
 guests=()
 for n in 0 1; do
-	quiet=(-q)
-	[ "$plain$n" -ne 10 ] || quiet=()
-	"$PF_ROOT/lab/run.sh" ${quiet[0]+"${quiet[@]}"} -t "$topology" -T "$limit" \
+	quiet=-q
+	[ "$plain" -eq 0 ] || [ "$n" -eq 1 ] || quiet=
+	"$PF_ROOT/lab/run.sh" $quiet -t "$topology" -T "$limit" \
 		-o "$dir/$n" -p "$n:$sockets" -- "$@" 2>"$dir/$n.err" &
 	guests+=($!)
 done

@@ -11,6 +11,7 @@
 
 #include "exporter.h"
 #include "fixture.h"
+#include "words.h"
 
 #define SIZE		(64 * PAGE)
 #define PARTS		5
@@ -49,19 +50,6 @@ FIXTURE_TEARDOWN(pages)
 	munmap(self->map, (PARTS + 2) * SIZE);
 	gpu_close(&self->gpu[0]);
 	gpu_close(&self->gpu[1]);
-}
-
-static void squeeze(char *line)
-{
-	char *to = line, *word, *save;
-
-	for (word = strtok_r(line, " \n", &save); word;
-	     word = strtok_r(NULL, " \n", &save)) {
-		if (to != line)
-			*to++ = ' ';
-		memmove(to, word, strlen(word) + 1);
-		to += strlen(to);
-	}
 }
 
 /* The total that is said of a range of @pid; its exit code, or a negative errno */

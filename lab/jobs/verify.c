@@ -4,7 +4,6 @@
  * monitor is the file QMP, and its model does to peers' memory what it is told.
  * HCA1 does not lie.
  */
-#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <sys/wait.h>
@@ -13,6 +12,7 @@
 #include "hca_env.h"
 #include "pci.h"
 #include "sysfs.h"
+#include "words.h"
 
 #define SIZE		(256 * 1024UL)
 #define NOBODY		65534
@@ -110,16 +110,6 @@ static uint64_t counted(FILE *monitor, const char *name)
 	uint64_t value = ~0ULL;
 
 	return device_get(monitor, HCA_ID, name, &value) ? ~0ULL : value;
-}
-
-static void squeeze(char *line)
-{
-	char *to = line;
-
-	for (; *line; line++)
-		if (!isspace(*line) || (line[1] && !isspace(line[1])))
-			*to++ = isspace(*line) ? ' ' : *line;
-	*to = '\0';
 }
 
 static int verify_as(uid_t uid, const char *seconds, struct said *said)

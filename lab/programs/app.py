@@ -120,6 +120,11 @@ UCX = {
     "UCX_RNDV_SCHEME": "get_zcopy", "UCX_WARN_UNUSED_ENV_VARS": "n",
     "OMPI_MCA_pml": "ucx", "OMPI_MCA_osc": "ucx", "HOME": "/tmp",
 }
+# mpirun would notice after five minutes only that a machine is gone.
+BETWEEN = {
+    "PRTE_MCA_plm_ssh_agent": " ".join(REMOTE), "PRTE_MCA_oob_tcp_keepalive_time": "5",
+    "PRTE_MCA_oob_tcp_keepalive_intvl": "2", "PRTE_MCA_oob_tcp_keepalive_probes": "3",
+}
 MPIRUN = ["mpirun.openmpi", "--allow-run-as-root"]
 
 
@@ -129,21 +134,18 @@ def with_ucx(name, package, command, check=""):
     for kind in ("on-demand", "pinned"):
         env = UCX | ({"UCX_REG_NONBLOCK_MEM_TYPES": "host"}
                      if kind == "on-demand" else {})
-        run_it = MPIRUN + ["--oversubscribe", "-np", "2"]
-        machines = ("",)
-        if HOSTS:
-            name = name.removesuffix(", two machines") + ", two machines"
-            # mpirun would notice after five minutes only that a machine is gone.
-            env |= {"PRTE_MCA_plm_ssh_agent": " ".join(REMOTE),
-                    "PRTE_MCA_oob_tcp_keepalive_time": "5",
-                    "PRTE_MCA_oob_tcp_keepalive_intvl": "2",
-                    "PRTE_MCA_oob_tcp_keepalive_probes": "3"}
-            run_it = MPIRUN + ["--host", ",".join(HOSTS), "--output", "tag"]
-            for variable in [*env, "LD_PRELOAD", "VRAM_MALLOC_DEVICE", "RDMA"]:
-                run_it += ["-x", variable]
-            machines = (",0]<", ",1]<")
-        programs.append(Program(name, package, kind, [run_it + command], check=check,
-                                env=env, machines=machines))
+        if not HOSTS:
+            launch = MPIRUN + ["--oversubscribe", "-np", "2"]
+            programs.append(Program(name, package, kind, [launch + command],
+                                    check=check, env=env))
+            continue
+        env |= BETWEEN
+        launch = MPIRUN + ["--host", ",".join(HOSTS), "--output", "tag"]
+        for variable in [*env, "LD_PRELOAD", "VRAM_MALLOC_DEVICE", "RDMA"]:
+            launch += ["-x", variable]
+        programs.append(Program(f"{name}, two machines", package, kind,
+                                [launch + command], check=check, env=env,
+                                machines=(",0]<", ",1]<")))
     return programs
 
 
@@ -315,9 +317,9 @@ def measure(program):
         if row["right"] != "no":
             row["right"] = data
         row[word] = pages
-        why = ""
-        for machine in program.machines:
-            why = why or complaint(program, is_given, count(program, said, machine), data)
+        why = next(filter(None, (
+            complaint(program, is_given, count(program, said, machine), data)
+            for machine in program.machines)), "")
         if why:
             row["wrong"].append(why)
         if why or os.environ.get("APP_VERBOSE"):
@@ -336,6 +338,8 @@ def main():
     """Run what the argument names."""
     programs = [program for program in APPS[sys.argv[1]]()
                 if fnmatch.fnmatch(program.name, (sys.argv[2:] or ["*"])[0])]
+    if not programs:
+        sys.exit(f"no program {sys.argv[2]}")
     print("| program | version | region | data right | placed | moved: off | on "
           "| aliased: off | on | left: off | on |")
     print("|---|---|---|---|---|---|---|---|---|---|---|", flush=True)
@@ -346,8 +350,6 @@ def main():
                    "importer": "mlx5" if "RDMA" in os.environ else "rxe",
                    "rows": rows}, file, indent=1)
     wrong = sum(bool(row["wrong"]) for row in rows)
-    if not rows:
-        sys.exit(f"no program {sys.argv[2]}")
     if wrong:
         print(f"{wrong} of {len(programs)} programs: not as they should be")
     else:

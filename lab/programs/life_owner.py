@@ -281,14 +281,19 @@ class Child:
         assert not status, f"the child has ended with status {status}"
 
 
-def fork_copies(owner):
-    """A child reads and overwrites; the parent's data are the parent's."""
+def shared(owner):
+    """Return a region in the device, with words of seed 2, and a child that has it."""
     map_memory()
     store(AT, words(1))
     mr = owner.register(AT, SIZE)
     owner.place()
     owner.in_place(mr, 1, 2)
-    child = Child()
+    return mr, Child()
+
+
+def fork_copies(owner):
+    """A child reads and overwrites; the parent's data are the parent's."""
+    mr, child = shared(owner)
     # Without ibv_fork_init(), which would have kept the memory from the child
     assert is_fork_initialized() != e.IBV_FORK_ENABLED, "ibv_fork_init() was called"
     child.ask("look", 2)
@@ -309,12 +314,7 @@ def fork_copies(owner):
 
 def fork_in_place(owner):
     """Memory of the device that a child shares is read where it is."""
-    map_memory()
-    store(AT, words(1))
-    mr = owner.register(AT, SIZE)
-    owner.place()
-    owner.in_place(mr, 1, 2)
-    child = Child()
+    mr, child = shared(owner)
     # mlx5 asks for write access whatever it does, unless it is told otherwise. That
     # ends the sharing, and moves the page. rxe's provider has no such call.
     try:
@@ -351,29 +351,29 @@ def heap(owner):
     """Blocks of malloc() that are registered, beside some that are not."""
     blocks, cached, hits = [malloc(BLOCK) for _ in range(BLOCKS)], {}, 0
     for number in range(ROUNDS):
-        shared, own = blocks[::2], blocks[1::2]
-        for address in shared:
+        registered, own = blocks[::2], blocks[1::2]
+        for address in registered:
             if address not in cached:
                 cached[address] = owner.register(address, BLOCK)
         seeds = {address: 100 * number + index for index, address in enumerate(blocks, 1)}
         for address, seed in seeds.items():
             store(address, words(seed, BLOCK))
         owner.reconnect()
-        for address in shared:
+        for address in registered:
             same(owner.peer.read(cached[address], address, BLOCK),
                  words(seeds[address], BLOCK), "the peer has read")
             owner.peer.write(cached[address], address, words(seeds[address] + 50, BLOCK))
-        assert sum(on_device(address, BLOCK) for address in shared), "all is in RAM"
+        assert sum(on_device(address, BLOCK) for address in registered), "all is in RAM"
         # The program writes to the pages at the edges of what the peer writes to.
-        for mine, other in zip(own, shared):
+        for mine, other in zip(own, registered):
             store(mine, words(seeds[mine] + 50, BLOCK))
             owner.peer.write(cached[other], other, words(seeds[other] + 70, BLOCK))
-        for address in shared:
+        for address in registered:
             same(load(address, BLOCK), words(seeds[address] + 70, BLOCK), "registered")
         for address in own:
             same(load(address, BLOCK), words(seeds[address] + 50, BLOCK), "not registered")
         # All of them, so that the heap may shrink, or each second one
-        gone = blocks if number % 2 else shared
+        gone = blocks if number % 2 else registered
         for address in gone:
             free(address)
         taken = [malloc(BLOCK) for _ in gone]

@@ -15,6 +15,7 @@ import sys
 import time
 
 import app
+import life
 
 PATIENCE = 120
 QUIT = ("printf '%s\\n' '{\"execute\":\"qmp_capabilities\"}' '{\"execute\":\"quit\"}' "
@@ -64,36 +65,16 @@ def transfer_and_kill():
     return ""
 
 
-def regions():
-    """Return the memory regions that there are, one a line."""
-    return subprocess.run(["rdma", "resource", "show", "mr"], check=True, text=True,
-                          stdout=subprocess.PIPE).stdout
-
-
-def left():
-    """Return what is left of the program, or nothing."""
-    # mpirun does not wait for the rank that it kills.
-    end = time.monotonic() + PATIENCE
-    while regions():
-        if time.monotonic() > end:
-            return "memory regions are left:\n" + regions()
-        time.sleep(1)
-    # It waits for each page of the device that somebody still has.
-    device = f"/sys/bus/pci/devices/{os.environ['GPU0']}/driver"
-    driver = os.path.realpath(device)
-    unbind = f"echo {os.environ['GPU0']} >{driver}/unbind"
-    try:
-        subprocess.run(["sh", "-c", unbind], check=True, timeout=PATIENCE)
-    except subprocess.TimeoutExpired:
-        return "the exporter cannot be unbound"
-    subprocess.run(["sh", "-c", unbind.replace("unbind", "bind")], check=True)
-    return "" if os.path.exists(device) else "the exporter does not come back"
-
-
 def main():
     """Do it, and then run the program here."""
     app.consent(True)
-    why = transfer_and_kill() or left()
+    why = transfer_and_kill()
+    # This machine is alone now.
+    app.HOSTS = ()
+    # mpirun does not wait for the rank that it kills.
+    if not why and not life.until(lambda: not life.resources()):
+        why = "there are left:\n" + "\n".join(life.resources())
+    why = why or life.rebind()
     if why:
         sys.exit(why)
     here = {name: value for name, value in os.environ.items() if name != "PAIR"}
