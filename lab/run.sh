@@ -208,6 +208,9 @@ ln -s monitor.in "$dir/port.out"
 ports+=(-chardev "pipe,id=monitor,path=$dir/monitor"
 	-mon chardev=monitor,mode=control)
 port qmp "pipe,path=$dir/port"
+# Another monitor, for a guest that does not end
+mkfifo "$dir/nmi.in" "$dir/nmi.out" "$dir/never"
+ports+=(-chardev "pipe,id=nmi,path=$dir/nmi" -mon chardev=nmi,mode=readline)
 if [ "$interactive" -eq 1 ]; then
 	port out null
 	console=(-chardev "stdio,id=con,mux=on,signal=off,logfile=$dir/console.log"
@@ -220,7 +223,8 @@ fi
 # Everything on the console, for the gate. The kernel's test of the timer counts
 # ticks in a time that a busy host may not give it, and panics.
 args=(console=ttyS0 ignore_loglevel printk.time=1 printk.devkmsg=on
-	panic=-1 oops=panic no_timer_check kunit.autorun=0 rdinit=/init)
+	panic=-1 oops=panic unknown_nmi_panic panic_sys_info=all_bt,blocked_tasks
+	no_timer_check kunit.autorun=0 rdinit=/init)
 # The models are for QEMU alone: no wrapper has what they use. With 40 bits of
 # address an AMD CPU has a reserved range below 1 TiB, where Debian 13's SeaBIOS
 # puts 64-bit BARs: a device that is removed could not come back.
@@ -247,13 +251,18 @@ fi
 
 # QEMU must not outlive us, nor wait longer than the limit. Both wrappers are
 # needed: killing timeout with us leaves its child to the second one.
-trap 'kill "$vm" $beat $tail 2>/dev/null || :' EXIT
+trap 'kill "$vm" $beat $tail $nmi 2>/dev/null || :' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
-beat='' tail=''
-setpriv --pdeathsig TERM timeout --foreground -k 5 "$limit" "${qemu[@]}" \
-	</dev/null 2>"$dir/qemu.log" &
+beat='' tail='' nmi=''
+setpriv --pdeathsig TERM timeout --foreground -k 5 "$((limit ? limit + 10 : 0))" \
+	"${qemu[@]}" </dev/null 2>"$dir/qemu.log" &
 vm=$!
+# At the limit the guest's kernel shows by an NMI what its CPUs do, and panics.
+if [ "$limit" -gt 0 ]; then
+	(read -r -t "$limit" _ <>"$dir/never" || echo nmi >"$dir/nmi.in") 8>&- 2>&- >&- &
+	nmi=$!
+fi
 beat guest "$dir/out" >&2 &
 beat=$!
 # QEMU truncates what it opens, and our stdout may be a file: not its to open.
@@ -263,11 +272,12 @@ if [ "$quiet" -eq 0 ]; then
 fi
 status=0
 wait "$vm" || status=$?
+[ -z "$nmi" ] || kill "$nmi" 2>/dev/null || status=124
 kill "$beat" 2>/dev/null || :
 wait "$beat" || :
 [ -z "$tail" ] || wait "$tail" || :
 trap - EXIT
-rm -f "$dir/initrd" "$dir"/monitor.* "$dir"/port.*
+rm -f "$dir/initrd" "$dir"/monitor.* "$dir"/port.* "$dir"/nmi.* "$dir/never"
 if [ -s "$dir/files.tar" ]; then
 	mkdir -p "$dir/files"
 	tar -C "$dir/files" -xf "$dir/files.tar"
@@ -280,10 +290,11 @@ gate=0
 	${allow[0]+"${allow[@]}"} >"$dir/klog" 2>&1 || gate=$?
 [ "$gate" -eq 0 ] || "$LAB/trace.sh" "$dir/console.log" "$dir/klog" \
 	"$(kernel_vmlinux "$kernel")" >"$dir/trace"
+# A panic shows the stacks of all CPUs and of blocked tasks: some 100 lines.
 lost() {
 	{
 		echo "--- $dir/console.log, last lines:"
-		tail -n 30 "$dir/console.log" | tr -d '\r'
+		tail -n 120 "$dir/console.log" | tr -d '\r'
 		grep -v "TCG doesn't support" "$dir/qemu.log" | sed 's/^/--- qemu: /'
 		echo "--- $2"
 	} >&2

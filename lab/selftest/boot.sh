@@ -73,6 +73,8 @@ killed() {
 }
 
 ends hang 124 'hang: the guest did not end' -T 20 -- sleep 1000
+ends hangs-in-the-kernel 124 lkdtm_HUNG_TASK -T 20 -- \
+	sh -c 'echo HUNG_TASK >/sys/kernel/debug/provoke-crash/DIRECT'
 ends true 0 'the job ran' -- sh -c 'echo the job ran'
 ends false 1 '' -- false
 ends skip 4 '' -- sh -c 'exit 4'
