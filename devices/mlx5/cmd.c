@@ -188,9 +188,12 @@ static void cmd_exec(Mlx5Dev *d, const void *in, unsigned inlen,
     d->stat.commands++;
     if (op < ARRAY_SIZE(commands) && commands[op].fn) {
         name = commands[op].name;
-        status = op == (d->inject.fail_cmd & 0xffff) ?
-                 d->inject.fail_cmd >> 16 :
-                 commands[op].fn(d, in, inlen, out, outlen);
+        if (op == (d->inject.fail_cmd & 0xffff)) {
+            status = d->inject.fail_cmd >> 16;
+            d->stat.refused++;
+        } else {
+            status = commands[op].fn(d, in, inlen, out, outlen);
+        }
     }
     if (status) {
         mlx5_warn(d, "command %#x %s op_mod %#x: status %u", op,

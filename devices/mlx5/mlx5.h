@@ -188,6 +188,7 @@ struct Mlx5Dev {
     uint16_t lid;
     uint64_t guid;
     bool odp, odp_memory, ats, trace;
+    uint32_t odp_events;        /* of a fault, at most */
     bool reset_wanted;
     uint32_t boot_pages, init_pages;
 
@@ -234,7 +235,7 @@ struct Mlx5Dev {
     } inject;
     struct {
         uint64_t faults, resumes, umrs, wqes, bytes, ats_requests, ats_unmaps,
-                 ats_waits, ats_crossed, ats_stale, commands, translations,
+                 ats_waits, ats_crossed, ats_stale, commands, refused, translations,
                  peer_dropped, peer_corrupted, peer_displaced, peer_held;
     } stat;
 };
@@ -310,6 +311,8 @@ Mlx5Cmd mlx5_create_qp, mlx5_destroy_qp, mlx5_modify_qp, mlx5_query_qp;
 void mlx5_qp_free(gpointer qp);
 Mlx5Qp *mlx5_qp(Mlx5Dev *d, uint32_t qpn);
 int mlx5_qp_fetch_send(Mlx5Qp *qp);
+/* The SRQ that it receives from, or 0 */
+uint32_t mlx5_qp_srqn(const Mlx5Qp *qp);
 int mlx5_qp_fetch_recv(Mlx5Qp *qp);
 void mlx5_qp_stop(Mlx5Qp *qp);
 enum { MLX5_RQ_OWN = 0, MLX5_RQ_SRQ = 1 };
@@ -378,8 +381,8 @@ bool mlx5_peer_lies(Mlx5Span *s, void *p, size_t len, bool write);
 bool mlx5_peer_holds(const Mlx5Span *s, bool write);
 
 /* odp.c */
-enum { MLX5_PF_REQ_SEND = 1, MLX5_PF_RESP = 2, MLX5_PF_REQ_READ = 3,
-       MLX5_PF_RDMA = 8 };
+enum { MLX5_PF_RMP = 0, MLX5_PF_REQ_SEND = 1, MLX5_PF_RESP = 2,
+       MLX5_PF_REQ_READ = 3, MLX5_PF_RDMA = 8 };
 void mlx5_fault(Mlx5Qp *qp, Mlx5Qp *at, unsigned type, const Mlx5Span *span);
 Mlx5Cmd mlx5_page_fault_resume;
 void mlx5_fault_reset(Mlx5Dev *d);

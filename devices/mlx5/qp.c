@@ -84,6 +84,14 @@ int mlx5_qp_fetch_send(Mlx5Qp *qp)
     return 1;
 }
 
+uint32_t mlx5_qp_srqn(const Mlx5Qp *qp)
+{
+    if (MLX5_GET(qpc, qp->ctx, rq_type) != MLX5_RQ_SRQ) {
+        return 0;
+    }
+    return qp->xrc.srqn ?: MLX5_GET(qpc, qp->ctx, srqn_rmpn_xrqn);
+}
+
 int mlx5_qp_fetch_recv(Mlx5Qp *qp)
 {
     uint64_t stride = 1ull << qp->rq_shift;
@@ -94,9 +102,8 @@ int mlx5_qp_fetch_recv(Mlx5Qp *qp)
         return 1;
     }
     if (MLX5_GET(qpc, qp->ctx, rq_type) == MLX5_RQ_SRQ) {
-        got = mlx5_srq_fetch(qp->dev, qp->xrc.srqn ?:
-                             MLX5_GET(qpc, qp->ctx, srqn_rmpn_xrqn),
-                             qp->rwqe.raw, &qp->rwqe.len, &qp->rwqe.index);
+        got = mlx5_srq_fetch(qp->dev, mlx5_qp_srqn(qp), qp->rwqe.raw,
+                             &qp->rwqe.len, &qp->rwqe.index);
         qp->rwqe.active = got > 0;
         return got;
     }

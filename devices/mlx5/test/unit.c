@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Tests of the model without a guest: commands, work requests and page faults as
- * the driver makes them, and malformed ones. KTAP on stdout.
+ * Tests of the model without a guest: commands and work requests as the driver
+ * makes them, and malformed ones. KTAP on stdout.
  */
 #include "check.h"
 #include "ats.h"
+#include "faults.h"
 #include "peer.h"
 #include "wired.h"
 
@@ -89,107 +90,6 @@ static void t_errors(void)
     error_case(d, 0x12345600, p, 0, 8, 0x04);
     error_case(d + DATA_BYTES - 4, 0, p, 0, 8, 0x04);
     error_case(d, 0, p, 0, (1 << 30) + 1, 0x01);
-    open_both(NULL, MLX5_ST_RC);
-}
-
-/* A fault is an event, the WQE waits, and goes on when the MTT is there. */
-static void odp(bool memory)
-{
-    uint64_t iova = PER_HCA + DATA + 0x100000;
-    const uint8_t *eqe;
-    uint8_t syndrome;
-    Mlx5Mkey *mk;
-    uint32_t key;
-
-    open_both(NULL, MLX5_ST_RC);
-    if (memory) {
-        /* what the driver does by SET_HCA_CAP */
-        MLX5_SET(odp_cap, MLX5(b.pci)->cap_cur[2], mem_page_fault, 1);
-    }
-    key = hca_mkey(&b, iova, 8192, 2, true);
-    CHECK(key);
-    /* those of DATA, and none of the new key, whose table is empty */
-    CHECK(MLX5(b.pci)->stat.translations == DATA_BYTES / 4096);
-    mk = g_hash_table_lookup(MLX5(b.pci)->mkeys, GUINT_TO_POINTER(key >> 8));
-    memset(hca_mem(&a, DATA), 0x42, 8192);
-    rdma(OP_WRITE, a.base + DATA, a.key, iova, key, 8192);
-    for (int page = 0; page < 2; page++) {
-        CHECK(hca_poll(&a, NULL) == -1);
-        eqe = hca_event(&b, true);
-        CHECK(eqe);
-        if (!eqe) {
-            return;
-        }
-        stq_be_p(mk->xlt + page * 8, (iova + page * 4096) | 3);
-        CHECK(!hca_resume(&b, eqe, false));
-        standin_run();
-        CHECK(hca_resume(&b, eqe, false));  /* there is none any more */
-    }
-    CHECK(hca_poll(&a, NULL) == MLX5_CQE_REQ);
-    CHECK(!memcmp(hca_mem(&a, DATA), hca_mem(&b, DATA + 0x100000), 8192));
-
-    /* For reading only: a WRITE faults, and the driver says no. */
-    stq_be_p(mk->xlt, iova | 1);
-    rdma(OP_READ, a.base + DATA, a.key, iova, key, 8);
-    CHECK(hca_poll(&a, NULL) == MLX5_CQE_REQ);
-    rdma(OP_WRITE, a.base + DATA, a.key, iova, key, 8);
-    eqe = hca_event(&b, true);
-    CHECK(eqe && hca_poll(&a, NULL) == -1);
-    CHECK(eqe && !hca_resume(&b, eqe, true));
-    standin_run();
-    CHECK(hca_poll(&a, &syndrome) == MLX5_CQE_REQ_ERR && syndrome == 0x13);
-}
-
-static void t_odp_transport(void)
-{
-    odp(false);
-}
-
-static void t_odp_memory(void)
-{
-    odp(true);
-}
-
-/* The device is reset, or unplugged, while the peer's request waits. */
-static void t_reset_in_fault(void)
-{
-    uint64_t iova = PER_HCA + DATA + 0x100000;
-    uint8_t syndrome;
-    uint32_t key;
-
-    for (int what = 0; what < 4; what++) {
-        open_both(NULL, MLX5_ST_RC);
-        key = hca_mkey(&b, iova, 8192, 2, true);
-        rdma(OP_WRITE, a.base + DATA, a.key, iova, key, 8192);
-        CHECK(hca_event(&b, true) != NULL);
-        switch (what) {
-        case 0:
-            standin_reset(b.pci);
-            break;
-        case 1:
-            standin_delete(b.pci);
-            break;
-        case 2:
-            standin_reset(a.pci);
-            break;
-        case 3:
-            standin_delete(a.pci);
-            break;
-        }
-        standin_pass(10 * SCALE_MS);
-        if (what < 2) {
-            CHECK(hca_poll(&a, &syndrome) == MLX5_CQE_REQ_ERR);
-            hca_close(&a);
-        } else {
-            CHECK(hca_poll(&a, NULL) == -1);
-            hca_close(&b);
-        }
-        if (what == 0) {
-            hca_close(&b);
-        } else if (what == 2) {
-            hca_close(&a);
-        }
-    }
     open_both(NULL, MLX5_ST_RC);
 }
 
@@ -473,7 +373,8 @@ int main(void)
     } tests[] = {
         { "rdma", t_rdma }, { "send", t_send }, { "atomic", t_atomic },
         { "errors", t_errors }, { "odp_transport", t_odp_transport },
-        { "odp_memory", t_odp_memory },
+        { "odp_recv", t_odp_recv },
+        { "odp_memory", t_odp_memory }, { "odp_events", t_odp_events },
         { "reset_in_fault", t_reset_in_fault }, { "malformed", t_malformed },
         { "delivery", t_delivery }, { "own_doorbell", t_own_doorbell },
         { "ats", t_ats },
