@@ -23,6 +23,7 @@
 #ifndef BMG_H
 #define BMG_H
 
+#include "abi.h"
 #include "model.h"
 #include "qemu/main-loop.h"
 
@@ -41,16 +42,6 @@ OBJECT_DECLARE_SIMPLE_TYPE(Bmg, BMG)
 #define NR_CONTEXTS     8192
 #define CT_MAX          256             /* dwords of a message */
 #define CT_SIZE_MAX     (1 * MiB)       /* of a command buffer */
-
-/* HXG messages: bits of the first dword */
-#define HXG_GUC         0x80000000
-#define HXG_TYPE(x)     (((x) >> 28) & 7)
-#define HXG_REQUEST     0
-#define HXG_EVENT       1
-#define HXG_FAST        2
-#define HXG_FAILURE     6
-#define HXG_SUCCESS     7
-#define HXG_ACTION(x)   ((x) & 0xffff)
 
 /* A GuC: one of the main GT; that of the media GT says that there is none */
 typedef struct Guc {

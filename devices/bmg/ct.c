@@ -2,28 +2,6 @@
 /* The GuC's command buffers, and the requests in them */
 #include "bmg.h"
 
-/* Requests, host to GuC */
-#define UPDATE_SCHEDULING_POLICIES      0x0509
-#define SCHED_CONTEXT                   0x1000
-#define SCHED_CONTEXT_MODE_SET          0x1001
-#define SET_CONTEXT_PRIORITY            0x1005
-#define SET_CONTEXT_QUANTUM             0x1006
-#define SET_CONTEXT_PREEMPTION          0x1007
-#define UPDATE_CONTEXT_POLICIES         0x100b
-#define REGISTER_CONTEXT                0x4502
-#define DEREGISTER_CONTEXT              0x4503
-#define RELAY_TO_PF                     0x5103
-#define OPT_IN_FEATURE                  0x550e
-#define PAGE_FAULT_RES_DESC             0x6003
-#define TLB_INVALIDATION                0x7000
-#define TLB_INVALIDATION_ALL            0x7002
-
-/* Events, GuC to host */
-#define SCHED_CONTEXT_MODE_DONE         0x1002
-#define DEREGISTER_CONTEXT_DONE         0x4600
-#define RELAY_FROM_PF                   0x5102
-#define TLB_INVALIDATION_DONE           0x7001
-
 /* A buffer's descriptor: head, tail and status; in dwords */
 #define HEAD    0
 #define TAIL    4
@@ -63,7 +41,7 @@ static void g2h(Bmg *s, Guc *g, uint32_t fence, const uint32_t *hxg,
 void bmg_g2h_event(Bmg *s, Guc *g, uint32_t action, const uint32_t *data,
                    uint32_t len)
 {
-    uint32_t hxg[CT_MAX] = { HXG_GUC | HXG_EVENT << 28 | action };
+    uint32_t hxg[CT_MAX] = { HXG_GUC | HXG(EVENT) | action };
 
     assert(len < CT_MAX);
     memcpy(hxg + 1, data, len * 4);
@@ -73,22 +51,20 @@ void bmg_g2h_event(Bmg *s, Guc *g, uint32_t action, const uint32_t *data,
 static void respond(Bmg *s, Guc *g, uint32_t fence, uint32_t type,
                     uint32_t data)
 {
-    uint32_t hxg = HXG_GUC | type << 28 | data;
+    uint32_t hxg = HXG_GUC | type | data;
 
     g2h(s, g, fence, &hxg, 1);
 }
-
-#define INVAL_PAGES     1       /* of an address space: ASID, address, log2 */
-#define INVAL_GUC       3       /* what the GuC itself keeps of the GGTT */
 
 static void tlb_invalidation(Bmg *s, const uint32_t *m, uint32_t len)
 {
     uint32_t type = m[2] & 0xff;
 
-    if (s->deaf || type == INVAL_GUC) {
+    if (s->deaf || type == XE_GUC_TLB_INVAL_GUC) {
         return;
     }
-    if (type == INVAL_PAGES && len >= 7 && m[6] < 36) {
+    /* ASID, address, and the logarithm of a number of pages */
+    if (type == XE_GUC_TLB_INVAL_PAGE_SELECTIVE && len >= 7 && m[6] < 36) {
         bmg_sched_tlb_flush(s, m[3], m[4] | (uint64_t)m[5] << 32,
                             4096ULL << m[6]);
     } else {
@@ -104,55 +80,56 @@ static bool request(Bmg *s, Guc *g, const uint32_t *m, uint32_t len)
     uint32_t data[CT_MAX], n;
 
     switch (HXG_ACTION(m[0])) {
-    case UPDATE_SCHEDULING_POLICIES:
-    case SET_CONTEXT_PRIORITY:
-    case SET_CONTEXT_QUANTUM:
-    case SET_CONTEXT_PREEMPTION:
-    case UPDATE_CONTEXT_POLICIES:
-    case OPT_IN_FEATURE:
+    case XE_GUC_ACTION_UPDATE_SCHEDULING_POLICIES_KLV:
+    case XE_GUC_ACTION_SET_CONTEXT_PRIORITY:
+    case XE_GUC_ACTION_SET_CONTEXT_EXECUTION_QUANTUM:
+    case XE_GUC_ACTION_SET_CONTEXT_PREEMPTION_TIMEOUT:
+    case XE_GUC_ACTION_HOST2GUC_UPDATE_CONTEXT_POLICIES:
+    case XE_GUC_ACTION_OPT_IN_FEATURE_KLV:
         return true;
-    case REGISTER_CONTEXT:
+    case XE_GUC_ACTION_REGISTER_CONTEXT:
         bmg_sched_register(s, m, len);
         return true;
-    case DEREGISTER_CONTEXT:
+    case XE_GUC_ACTION_DEREGISTER_CONTEXT:
         if (!bmg_sched_deregister(s, m[1])) {
             return false;
         }
         data[0] = m[1];
-        bmg_g2h_event(s, g, DEREGISTER_CONTEXT_DONE, data, 1);
+        bmg_g2h_event(s, g, XE_GUC_ACTION_DEREGISTER_CONTEXT_DONE, data, 1);
         return true;
-    case SCHED_CONTEXT:
+    case XE_GUC_ACTION_SCHED_CONTEXT:
         bmg_sched_kick(s);
         return true;
-    case SCHED_CONTEXT_MODE_SET:
+    case XE_GUC_ACTION_SCHED_CONTEXT_MODE_SET:
         if (!bmg_sched_mode(s, m[1], m[2])) {
             return false;
         }
         data[0] = m[1];
         data[1] = m[2];
-        bmg_g2h_event(s, g, SCHED_CONTEXT_MODE_DONE, data, 2);
+        bmg_g2h_event(s, g, XE_GUC_ACTION_SCHED_CONTEXT_MODE_DONE, data, 2);
         return true;
-    case RELAY_TO_PF:
+    case XE_GUC_ACTION_VF2GUC_RELAY_TO_PF:
         data[0] = m[1];
         n = len > 2 ? bmg_pf_request(s, m + 2, len - 2, data + 1) : 0;
         if (n) {
-            bmg_g2h_event(s, g, RELAY_FROM_PF, data, n + 1);
+            bmg_g2h_event(s, g, XE_GUC_ACTION_GUC2VF_RELAY_FROM_PF, data,
+                          n + 1);
         }
         return true;
-    case PAGE_FAULT_RES_DESC:
+    case XE_GUC_ACTION_PAGE_FAULT_RES_DESC:
         bmg_sched_fault_answer(s, m);
         return true;
-    case TLB_INVALIDATION:
+    case XE_GUC_ACTION_TLB_INVALIDATION:
         tlb_invalidation(s, m, len);
         data[0] = m[1];
-        bmg_g2h_event(s, g, TLB_INVALIDATION_DONE, data, 1);
+        bmg_g2h_event(s, g, XE_GUC_ACTION_TLB_INVALIDATION_DONE, data, 1);
         return true;
-    case TLB_INVALIDATION_ALL:
+    case XE_GUC_ACTION_TLB_INVALIDATION_ALL:
         if (!s->deaf) {
             bmg_tlb_flush(s);
         }
         data[0] = m[1];
-        bmg_g2h_event(s, g, TLB_INVALIDATION_DONE, data, 1);
+        bmg_g2h_event(s, g, XE_GUC_ACTION_TLB_INVALIDATION_DONE, data, 1);
         return true;
     }
     return false;
@@ -168,10 +145,11 @@ static void handle(Bmg *s, Guc *g, uint32_t fence, const uint32_t *m,
     if (!good) {
         WARN(s, "request %08x %08x %08x: not known or bad", m[0], m[1], m[2]);
     }
-    if (HXG_TYPE(m[0]) == HXG_REQUEST) {
-        respond(s, g, fence, good ? HXG_SUCCESS : HXG_FAILURE, 0);
-    } else if (HXG_TYPE(m[0]) == HXG_FAST && !good) {
-        respond(s, g, fence, HXG_FAILURE, 0x8);
+    if (HXG_TYPE(m[0]) == GUC_HXG_TYPE_REQUEST) {
+        respond(s, g, fence,
+                good ? HXG(RESPONSE_SUCCESS) : HXG(RESPONSE_FAILURE), 0);
+    } else if (HXG_TYPE(m[0]) == GUC_HXG_TYPE_FAST_REQUEST && !good) {
+        respond(s, g, fence, HXG(RESPONSE_FAILURE), 0x8);
     }
 }
 

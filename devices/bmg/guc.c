@@ -5,14 +5,6 @@
 #define VF_SW_FLAG      0x190240
 #define MED_VF_SW_FLAG  0x190310
 
-/* Requests that come by the mailbox */
-#define SELF_CFG                0x0508
-#define GET_HWCONFIG            0x4100
-#define CONTROL_CTB             0x4509
-#define MATCH_VERSION           0x5500
-#define VF_RESET                0x5507
-#define QUERY_SINGLE_KLV        0x5509
-
 /* 1.2 is the oldest that xe takes, and asks for least */
 #define VERSION         0x00010200
 
@@ -35,25 +27,25 @@ void bmg_guc_reset(Bmg *s)
 static int query(Bmg *s, Guc *g, uint32_t key, uint64_t *value)
 {
     switch (key) {
-    case 0x0001:                /* VF_CFG_GGTT_START */
+    case GUC_KLV_VF_CFG_GGTT_START_KEY:
         *value = GGTT_START;
         return 2;
-    case 0x0002:                /* VF_CFG_GGTT_SIZE */
+    case GUC_KLV_VF_CFG_GGTT_SIZE_KEY:
         *value = GGTT_SIZE;
         return 2;
-    case 0x0003:                /* VF_CFG_LMEM_SIZE */
+    case GUC_KLV_VF_CFG_LMEM_SIZE_KEY:
         *value = s->vram_size;
         return 2;
-    case 0x0004:                /* VF_CFG_NUM_CONTEXTS */
+    case GUC_KLV_VF_CFG_NUM_CONTEXTS_KEY:
         *value = NR_CONTEXTS;
         return 1;
-    case 0x0005:                /* VF_CFG_TILE_MASK */
+    case GUC_KLV_VF_CFG_TILE_MASK_KEY:
         *value = 1;
         return 1;
-    case 0x0006:                /* VF_CFG_NUM_DOORBELLS */
+    case GUC_KLV_VF_CFG_NUM_DOORBELLS_KEY:
         *value = 16;
         return 1;
-    case 0x3000:                /* GLOBAL_CFG_GMD_ID */
+    case GUC_KLV_GLOBAL_CFG_GMD_ID_KEY:
         *value = g->media ? 0 : GMDID;
         return 1;
     }
@@ -63,28 +55,28 @@ static int query(Bmg *s, Guc *g, uint32_t key, uint64_t *value)
 static bool self_cfg(Guc *g, uint32_t key, uint64_t value)
 {
     switch (key) {
-    case 0x0900:                /* MEMIRQ_STATUS_ADDR */
+    case GUC_KLV_SELF_CFG_MEMIRQ_STATUS_ADDR_KEY:
         g->irq_status = value;
         return true;
-    case 0x0901:                /* MEMIRQ_SOURCE_ADDR */
+    case GUC_KLV_SELF_CFG_MEMIRQ_SOURCE_ADDR_KEY:
         g->irq_source = value;
         return true;
-    case 0x0902:                /* H2G_CTB_ADDR */
+    case GUC_KLV_SELF_CFG_H2G_CTB_ADDR_KEY:
         g->h2g = value;
         return true;
-    case 0x0903:                /* H2G_CTB_DESCRIPTOR_ADDR */
+    case GUC_KLV_SELF_CFG_H2G_CTB_DESCRIPTOR_ADDR_KEY:
         g->h2g_desc = value;
         return true;
-    case 0x0904:                /* H2G_CTB_SIZE */
+    case GUC_KLV_SELF_CFG_H2G_CTB_SIZE_KEY:
         g->h2g_size = value;
         return value <= CT_SIZE_MAX;
-    case 0x0905:                /* G2H_CTB_ADDR */
+    case GUC_KLV_SELF_CFG_G2H_CTB_ADDR_KEY:
         g->g2h = value;
         return true;
-    case 0x0906:                /* G2H_CTB_DESCRIPTOR_ADDR */
+    case GUC_KLV_SELF_CFG_G2H_CTB_DESCRIPTOR_ADDR_KEY:
         g->g2h_desc = value;
         return true;
-    case 0x0907:                /* G2H_CTB_SIZE */
+    case GUC_KLV_SELF_CFG_G2H_CTB_SIZE_KEY:
         g->g2h_size = value;
         return value <= CT_SIZE_MAX;
     }
@@ -93,21 +85,22 @@ static bool self_cfg(Guc *g, uint32_t key, uint64_t value)
 
 static void mailbox(Bmg *s, Guc *g, uint32_t *m)
 {
-    uint32_t action = HXG_ACTION(m[0]), r[4] = { HXG_GUC | HXG_SUCCESS << 28 };
+    uint32_t action = HXG_ACTION(m[0]);
+    uint32_t r[4] = { HXG_GUC | HXG(RESPONSE_SUCCESS) };
     uint64_t value;
     int len;
 
     switch (action) {
-    case VF_RESET:
+    case GUC_ACTION_VF2GUC_VF_RESET:
         if (!g->media) {
             bmg_sched_reset(s);
         }
         g->ct_on = false;
         break;
-    case MATCH_VERSION:
+    case GUC_ACTION_VF2GUC_MATCH_VERSION:
         r[1] = VERSION;
         break;
-    case QUERY_SINGLE_KLV:
+    case GUC_ACTION_VF2GUC_QUERY_SINGLE_KLV:
         len = query(s, g, m[1] & 0xffff, &value);
         if (len < 0) {
             goto bad;
@@ -116,16 +109,16 @@ static void mailbox(Bmg *s, Guc *g, uint32_t *m)
         r[1] = value;
         r[2] = len > 1 ? value >> 32 : 0;
         break;
-    case SELF_CFG:
+    case GUC_ACTION_HOST2GUC_SELF_CFG:
         if (!self_cfg(g, m[1] >> 16, m[2] | (uint64_t)m[3] << 32)) {
             goto bad;
         }
         r[0] |= 1;              /* key taken */
         break;
-    case CONTROL_CTB:
+    case GUC_ACTION_HOST2GUC_CONTROL_CTB:
         g->ct_on = m[1] & 1;
         break;
-    case GET_HWCONFIG:
+    case XE_GUC_ACTION_GET_HWCONFIG:
         value = m[1] | (uint64_t)m[2] << 32;
         if (value) {
             bmg_ggtt_rw(s, value, (void *)hwconfig, MIN(m[3], sizeof(hwconfig)),
@@ -138,7 +131,7 @@ static void mailbox(Bmg *s, Guc *g, uint32_t *m)
 bad:
         WARN(s, "mailbox %08x %08x %08x %08x: not known", m[0], m[1], m[2],
              m[3]);
-        r[0] = HXG_GUC | (uint32_t)HXG_FAILURE << 28 | 0x8;
+        r[0] = HXG_GUC | HXG(RESPONSE_FAILURE) | 0x8;
         break;
     }
     TRACE(s, "mailbox%s %08x %08x %08x %08x: %08x %08x %08x",

@@ -2,9 +2,6 @@
 /* The relay to the PF's driver: handshake, and fuses that a VF cannot read */
 #include "bmg.h"
 
-#define HANDSHAKE       0x0001
-#define QUERY_RUNTIME   0x0101
-
 /* As the PF's driver has them for graphics 20, in order of the offset */
 static const struct {
     uint32_t offset, value;
@@ -30,15 +27,15 @@ uint32_t bmg_pf_request(Bmg *s, const uint32_t *msg, uint32_t len,
 {
     uint32_t limit, start, n;
 
-    if (!len || HXG_TYPE(msg[0]) != HXG_REQUEST) {
+    if (!len || HXG_TYPE(msg[0]) != GUC_HXG_TYPE_REQUEST) {
         return 0;
     }
-    reply[0] = (uint32_t)HXG_SUCCESS << 28;
+    reply[0] = HXG(RESPONSE_SUCCESS);
     switch (HXG_ACTION(msg[0])) {
-    case HANDSHAKE:
+    case GUC_RELAY_ACTION_VF2PF_HANDSHAKE:
         reply[1] = 1 << 16;             /* 1.0 */
         return 2;
-    case QUERY_RUNTIME:
+    case GUC_RELAY_ACTION_VF2PF_QUERY_RUNTIME:
         limit = msg[0] >> 16 & 0xfff;
         start = MIN(msg[1], ARRAY_SIZE(runtime));
         n = ARRAY_SIZE(runtime) - start;
@@ -51,6 +48,6 @@ uint32_t bmg_pf_request(Bmg *s, const uint32_t *msg, uint32_t len,
         return 2 + 2 * n;
     }
     WARN(s, "relay action %08x: not known", msg[0]);
-    reply[0] = (uint32_t)HXG_FAILURE << 28 | 56;
+    reply[0] = HXG(RESPONSE_FAILURE) | 56;
     return 1;
 }

@@ -6,11 +6,6 @@
  */
 #include "bmg.h"
 
-/* Events, GuC to host */
-#define CONTEXT_RESET_NOTIFICATION      0x1008
-#define NOTIFY_MEMORY_CAT_ERROR         0x6000
-#define REPORT_PAGE_FAULT_REQ_DESC      0x6002
-
 #define FAULT_FAILED    (1 << 1)        /* in its answer */
 
 /* Copy engine 8 is the one that xe keeps for itself: second of its class */
@@ -115,8 +110,9 @@ void bmg_sched_stop(Bmg *s, Context *c)
     uint32_t id = c - s->contexts;
 
     c->enabled = c->faulted = c->waiting = false;
-    bmg_g2h_event(s, &s->guc[0], NOTIFY_MEMORY_CAT_ERROR, &id, 1);
-    bmg_g2h_event(s, &s->guc[0], CONTEXT_RESET_NOTIFICATION, &id, 1);
+    bmg_g2h_event(s, &s->guc[0], XE_GUC_ACTION_NOTIFY_MEMORY_CAT_ERROR, &id, 1);
+    bmg_g2h_event(s, &s->guc[0], XE_GUC_ACTION_CONTEXT_RESET_NOTIFICATION, &id,
+                  1);
 }
 
 /* A page fault: its number, that the answer has, is the context's */
@@ -136,7 +132,8 @@ void bmg_sched_fault(Bmg *s, Context *c)
     f->pending = false;
     c->faulted = true;
     s->faults++;
-    bmg_g2h_event(s, &s->guc[0], REPORT_PAGE_FAULT_REQ_DESC, desc, 4);
+    bmg_g2h_event(s, &s->guc[0], XE_GUC_ACTION_REPORT_PAGE_FAULT_REQ_DESC, desc,
+                  4);
 }
 
 /* msg: action; valid, failed, ASID; number of the fault in the upper half */
