@@ -21,11 +21,11 @@ case ${APP:-} in
 '') ;;
 perftest | ibverbs | pyverbs) root=rdma ;;
 ucx_perftest | openmpi) root=mpi ;;
-fi_pingpong | rping)
+fi_pingpong | fabtests | rping)
 	root=mpi
 	[ "$rdma" = with-rxe ] || die "$E_USAGE" \
 		"$APP needs rdma_cm, and with it an RDMA device on a network: TOPOLOGY=switch" ;;
-*) die "$E_USAGE" "no APP '$APP'; there are: perftest ibverbs pyverbs ucx_perftest openmpi fi_pingpong rping" ;;
+*) die "$E_USAGE" "no APP '$APP'; there are: perftest ibverbs pyverbs ucx_perftest openmpi fi_pingpong fabtests rping" ;;
 esac
 
 case $topology:${APP:-} in

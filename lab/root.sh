@@ -18,6 +18,7 @@
 #	package NAME		with all that it depends on
 #	source NAME PATH	PATH of the source package that NAME is built from, as
 #				the archive has it, is in /usr/src/NAME
+#	build SCRIPT		of lab/roots, is called with the directory of the root
 #
 #	PEERFAULT_KEYRING=file	see scripts/apt.sh
 
@@ -78,6 +79,7 @@ download() {
 	our_apt install --download-only $(rows package) ||
 		no_package "a package of lab/roots/$name could not be downloaded"
 	while read -r package path; do
+		[ ! -d "$new/source/$package" ] || continue
 		mkdir -p "$new/source/$package"
 		(cd "$new/source/$package" && our_apt source --download-only --tar-only \
 			"$package") ||
@@ -119,9 +121,12 @@ finish() {
 }
 
 make_image() {
-	local mib
+	local mib script
 	unpack
 	finish
+	while read -r script; do
+		"$PF_ROOT/lab/roots/$script" "$new/root" || return
+	done < <(rows build)
 	mib=$(du -sm "$new/root" | cut -f 1)
 	# Room for the file system itself, and for what programs write
 	mke2fs -q -t ext4 -m 0 -O ^has_journal -E root_owner=0:0 -d "$new/root" \
@@ -131,7 +136,8 @@ make_image() {
 mkdir -p "$PF_CACHE/root" "$PF_LOG"
 exec 9>"$PF_CACHE/root/$name.lock"
 flock 9
-key=$(cat "$list" "$0" | sha256sum)
+mapfile -t scripts < <(rows build | sed "s|^|$PF_ROOT/lab/roots/|")
+key=$(cat "$list" "$0" ${scripts[0]+"${scripts[@]}"} | sha256sum)
 if [ -n "$refresh" ] || [ ! -f "$image" ] || [ "$(cat "$image.key" 2>/dev/null)" != "$key" ]; then
 	"$PF_ROOT/scripts/deps.sh" root >&2
 	need_space "$PF_CACHE/root" 1000 "the root $name"

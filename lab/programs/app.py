@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: GPL-2.0
 """Run programs that use RDMA, unmodified, on device memory, and print a table.
 
-usage: app.py perftest|ibverbs|pyverbs|ucx_perftest|openmpi|fi_pingpong|rping [GLOB]
+usage: app.py APP [GLOB]
 
-GLOB names programs, in place of all of them.
+APP is perftest, ibverbs, pyverbs, ucx_perftest, openmpi, fi_pingpong, fabtests or
+rping. GLOB names programs of it, in place of all of them.
 Each program runs with vram-malloc.so preloaded, so that what it registers is in
 the memory of the exporter GPU0, first without the consent to peer access and then
 with it. RDMA is the client's device and RDMA_PEER the server's. The table says of
@@ -185,6 +186,30 @@ def fi_pingpong():
             for kind in ("on-demand", "pinned")]
 
 
+def fabtests():
+    """Return benchmarks of libfabric's source.
+
+    They check their data, but for READ and WRITE: there they would want completions
+    that the verbs provider does not have. What they say to each other is in the same
+    memory, so that nobody else can check it.
+    """
+    programs, rma = [], ["-e", "msg", "-o"]
+    for name, options, check in (("fi_msg_pingpong", [], "itself"),
+                                 ("fi_msg_bw", [], "itself"),
+                                 ("fi_rma_bw", [*rma, "writedata"], "itself"),
+                                 ("fi_rma_bw", [*rma, "write"], ""),
+                                 ("fi_rma_bw", [*rma, "read"], "")):
+        command = [name, "-p", "verbs", "-S", "65536", "-I", "50", *options]
+        if check == "itself":
+            command.append("-v")
+        for kind in ("on-demand", "pinned"):
+            programs.append(Program(
+                " ".join([name, *options[2:]]), "libfabric-bin", kind,
+                [command, command + [ADDRESS]], 0, check,
+                {"FI_VERBS_USE_ODP": str(int(kind == "on-demand"))}))
+    return programs
+
+
 def rping():
     """Return rdma_cm's own, which checks its data. It has no option for ODP."""
     command = ["rping", "-V", "-C", "20", "-S", "32768", "-a", ADDRESS]
@@ -194,7 +219,7 @@ def rping():
 
 APPS = {"perftest": perftest, "ibverbs": ibverbs, "pyverbs": pyverbs,
         "ucx_perftest": ucx_perftest, "openmpi": openmpi, "fi_pingpong": fi_pingpong,
-        "rping": rping}
+        "fabtests": fabtests, "rping": rping}
 
 
 def consent(is_given):
