@@ -31,7 +31,10 @@ struct command {
 
 #define CMD(op)	{ #op, MLX5_CMD_OP_##op }
 
-/* A program's. That of an MR is one of a pool, and is not destroyed. */
+/*
+ * What the driver sends for a program. The mkey of an MR comes from a pool and goes
+ * back to it; only a memory window has one made and destroyed.
+ */
 static const struct command used[] = {
 	CMD(ALLOC_UAR), CMD(DEALLOC_UAR),
 	CMD(ALLOC_TRANSPORT_DOMAIN), CMD(DEALLOC_TRANSPORT_DOMAIN),
@@ -47,8 +50,8 @@ static const struct command used[] = {
 };
 
 /*
- * The driver's while it is bound. What it gives back when it is unbound, firmware
- * cannot refuse: nobody is left to ask again.
+ * What the driver sends in its probe. Nothing of its remove is here: it asks once,
+ * and frees the memory of what firmware has refused to destroy.
  */
 static const struct command bound[] = {
 	CMD(ENABLE_HCA), CMD(QUERY_ISSI), CMD(SET_ISSI), CMD(QUERY_PAGES),
@@ -269,8 +272,9 @@ FIXTURE_TEARDOWN(hca_fails)
 }
 
 /*
- * The program hears of it, or it makes no difference to it; then it can destroy what
- * it has. Another program's memory stays where it is, and is read there.
+ * A call of the program fails, or the refusal makes no difference to it. Afterwards
+ * it can destroy all that it has. The memory of another program stays where it is,
+ * and is read there.
  */
 TEST_F_TIMEOUT(hca_fails, used, 300)
 {
@@ -299,7 +303,7 @@ TEST_F_TIMEOUT(hca_fails, used, 300)
 	rdma_env_close(&env);
 }
 
-/* The driver does without, or is not bound. Asked again, it is, and all works. */
+/* The driver does without the command, or its probe fails. The next probe works. */
 TEST_F_TIMEOUT(hca_fails, bound, 600)
 {
 	uint64_t before;
