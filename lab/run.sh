@@ -76,6 +76,9 @@ esac
 case $limit in
 ''|*[!0-9]*|0) die "$E_USAGE" "-T wants seconds, not '$limit'" ;;
 esac
+case " ${QEMU_ARGS:-} " in
+*' -S '*) limit=0 ;;	# to timeout: none
+esac
 [[ ! " $* " =~ " in-root "([a-z0-9-]+)" " ]] || disk=${BASH_REMATCH[1]}
 known_kernel "$kernel"
 topology_files "$topology" >/dev/null
@@ -110,6 +113,9 @@ guest=$overlay/etc/peerfault
 mkdir -p "$guest" "$overlay/lab"
 topology_read "$topology" "$guest"
 [ -z "${TEST:-}" ] || echo "TEST $TEST" >>"$guest/env"
+# A job that is killed before the guest is leaves its results.
+job_limit=$((limit - limit / 10))
+[ "$limit" -eq 0 ] || echo "JOB_LIMIT $job_limit" >>"$guest/env"
 [ "$record" -eq 0 ] || rm "$guest/pci"
 [ -z "$pair" ] || echo "PAIR ${pair%%:*}" >>"$guest/env"
 preload=
@@ -240,10 +246,6 @@ qemu=(setpriv --pdeathsig KILL env ${preload:+"LD_PRELOAD=${preload#:}"} qemu-sy
 	-append "${args[*]}$append $more")
 # shellcheck disable=SC2206 # a list of words
 qemu+=(${QEMU_ARGS:-})
-case " ${QEMU_ARGS:-} " in
-*' -S '*) limit=0 ;;	# to timeout: none
-esac
-
 if [ "$interactive" -eq 1 ]; then
 	"${qemu[@]}" 2>"$dir/qemu.log" || { cat "$dir/qemu.log" >&2; exit "$E_VM"; }
 	exit 0
@@ -305,6 +307,7 @@ case $status in
 124|137) lost "$E_TIMEOUT" "hang: the guest did not end within $limit s" ;;
 esac
 case $rc in
+timeout) ;;
 ''|*[!0-9]*) lost "$E_VM" "VM lost: it ended without an exit code" ;;
 "$E_TOPOLOGY") exit "$rc" ;;
 esac
@@ -314,5 +317,8 @@ case $rc in
 "$E_TIMEOUT"|"$E_LOG"|"$E_VM")
 	echo "--- the job itself ended with $rc" >&2
 	rc=1 ;;
+timeout)
+	echo "--- hang: the job did not end within $job_limit s" >&2
+	rc=$E_TIMEOUT ;;
 esac
 exit "$rc"

@@ -72,14 +72,14 @@ killed() {
 	done
 }
 
-ends hang 124 'hang: the guest did not end' -T 20 -- sleep 1000
+ends hang 124 'hang: the job did not end' -T 50 -- sleep 1000
 ends hangs-in-the-kernel 124 lkdtm_HUNG_TASK -T 20 -- \
 	sh -c 'echo HUNG_TASK >/sys/kernel/debug/provoke-crash/DIRECT'
 ends true 0 'the job ran' -- sh -c 'echo the job ran'
 ends false 1 '' -- false
 ends skip 4 '' -- sh -c 'exit 4'
 ends code-of-its-own-lab 1 'the job itself ended with 125' -- sh -c 'exit 125'
-ends no-such-command 127 'not found' -- no-such-command
+ends no-such-command 127 "can't execute 'no-such-command'" -- no-such-command
 ends panic 255 'sysrq triggered crash' -- sh -c 'echo c >/proc/sysrq-trigger'
 ends warn 125 'WARNING: ' -- \
 	sh -c 'echo WARNING >/sys/kernel/debug/provoke-crash/DIRECT'
